@@ -1,0 +1,20 @@
+"""Names for the arrays that go through the house."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+"""float32 or float64."""
+Float32s: TypeAlias = npt.NDArray[np.float32]
+Ints: TypeAlias = npt.NDArray[np.integer[Any]]
+Int64s: TypeAlias = npt.NDArray[np.int64]
+UInt32s: TypeAlias = npt.NDArray[np.uint32]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+AnyArray: TypeAlias = npt.NDArray[Any]
+
+NOTHING = np.uint32(0xFFFFFFFF)
+"""Stands in an array of item positions where there is no item."""

@@ -1,0 +1,203 @@
+"""BuildConfig: every parameter of a build, validated, documented, and kept with the index."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from kinfold.errors import InputError
+
+Metric = Literal["cosine", "l2", "inner_product"]
+Graph = Literal["mutual", "union", "completed"]
+Truncation = Literal["graph", "nearest"]
+Neighbors = Literal["auto", "exact", "hnsw", "ivf"]
+Seeds = Literal["plain", "reciprocal"]
+
+
+class SimilaritySpec(BaseModel):
+    """A similarity model by its name in the registry, with its parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+def _spec(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class BuildConfig(BaseModel):
+    """The parameters of a build.
+
+    Unknown names and impossible values are refused. Instances are immutable and round-trip
+    through TOML (`to_toml`, `from_toml`) and through the manifest of the index.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    metric: Metric = Field(
+        "cosine",
+        description="How two vectors are compared. cosine: inner product of the normalised "
+        "vectors. inner_product: of the vectors as they are. l2: 1 / (1 + distance² / scale²), "
+        "scale being the root mean square distance to the k_d-th neighbour in the gallery. "
+        "The affinity of an edge is max(similarity, 0) ** gamma in all three.",
+    )
+    neighbors: Neighbors = Field(
+        "auto",
+        description="How neighbours are found, in the gallery and for queries. auto: exact while "
+        "that takes about a minute, hnsw beyond.",
+    )
+    k_m: int | None = Field(
+        None,
+        ge=1,
+        description="Neighbours handed to the similarity models (k_m >= k_d). "
+        "None: as many as the models and the truncation need.",
+    )
+    similarity: list[Annotated[SimilaritySpec, BeforeValidator(_spec)]] = Field(
+        default_factory=lambda: [SimilaritySpec(name="cosine")],
+        min_length=1,
+        description="Similarity models, applied one after the other to the neighbour lists.",
+    )
+    k_d: int = Field(
+        10, ge=1, description="Neighbours an item may be joined to in the diffusion graph."
+    )
+    graph: Graph = Field(
+        "completed",
+        description="mutual: an edge where each is among the other's k_d nearest. union: where "
+        "either is. completed: mutual, and items with fewer than min_degree mutual edges get "
+        "their best one-sided ones up to that number.",
+    )
+    min_degree: int = Field(
+        3, ge=0, description="Edges that a completed graph gives every item, if it can."
+    )
+    gamma: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="Exponent of the affinity. None: 3 for plain similarities, 1 for those a "
+        "model has re-calculated.",
+    )
+    alpha: float = Field(
+        0.99, ge=0, lt=1, description="How far diffusion goes; 0 stays at the neighbours."
+    )
+    truncation: Truncation = Field(
+        "graph",
+        description="Which items a row of C is computed on. graph: those a walk from the item "
+        "along the graph reaches. nearest: its max_row nearest neighbours, as published.",
+    )
+    max_row: int = Field(
+        1000, ge=1, le=100_000, description="T, the most items a row of C is computed on."
+    )
+    mass: float = Field(
+        0.99,
+        gt=0,
+        le=1,
+        description="A stored row keeps its largest entries until they hold this share of its sum.",
+    )
+    tolerance: float = Field(
+        1e-4, gt=0, lt=1, description="Relative residual at which a row's solution is done."
+    )
+    max_iterations: int = Field(
+        200, ge=1, description="Most conjugate gradient iterations a row may take."
+    )
+    dtype: Literal["float16", "float32"] = Field(
+        "float16", description="How the values of C are stored."
+    )
+    k_q: int = Field(
+        5, ge=1, description="Neighbours of a query that seed the diffusion, unless it names k_q."
+    )
+    seeds: Seeds = Field(
+        "reciprocal",
+        description="Which of the k_q neighbours count, unless the query says. plain: all. "
+        "reciprocal: those that would have the query among their own k_d nearest, and always "
+        "the best one.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.k_m is not None and self.k_m < self.k_d:
+            raise ValueError(
+                f"k_m = {self.k_m} is smaller than k_d = {self.k_d}; the graph takes its k_d "
+                "neighbours from the k_m that were found"
+            )
+        if self.graph == "completed" and self.min_degree > self.k_d:
+            raise ValueError(
+                f"min_degree = {self.min_degree} is larger than k_d = {self.k_d}; an item can "
+                "have no more one-sided edges than neighbours"
+            )
+        return self
+
+    @property
+    def exponent(self) -> float:
+        """Gamma as it is used: 3 for plain similarities, 1 for re-calculated ones (R-DiP)."""
+        if self.gamma is not None:
+            return self.gamma
+        return 3.0 if all(model.name == "cosine" for model in self.similarity) else 1.0
+
+    def to_toml(self) -> str:
+        """This configuration as TOML; parameters that are None are left out."""
+        lines = []
+        for name, value in self.model_dump(mode="json", exclude_none=True).items():
+            lines.append(f"{name} = {_toml(value)}")
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def from_toml(cls, text: str) -> BuildConfig:
+        """Read a configuration from TOML text; raises `InputError` naming what is wrong."""
+        try:
+            return cls.checked(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"configuration: not valid TOML: {error}") from None
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> BuildConfig:
+        """Read a configuration from a TOML file."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"configuration {path}: cannot be read: {error}") from None
+        return cls.from_toml(text)
+
+    @classmethod
+    def checked(cls, values: dict[str, Any]) -> BuildConfig:
+        """Build from a mapping; raises `InputError` with one line for each bad parameter."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InputError("configuration: " + describe(error)) from None
+
+
+def describe(error: ValidationError) -> str:
+    """A pydantic error as one readable line: parameter, what was wrong, what was found."""
+    parts = []
+    for item in error.errors():
+        where = ".".join(str(place) for place in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        found = "" if item["type"] in {"missing", "value_error"} else f", found {item['input']!r}"
+        parts.append(f"{where}: {message}{found}" if where else message)
+    return "; ".join(parts)
+
+
+def _toml(value: object) -> str:
+    """A value of this configuration as TOML: strings, numbers, lists and inline tables."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    return repr(value)

@@ -1,0 +1,141 @@
+"""Rows of C, block by block.
+
+    c_i = (1 - alpha) (I - alpha S)^-1 e_i   on a truncated set T_i
+
+(Yang et al., "Efficient Image Retrieval via Decoupling Diffusion into Online and Offline
+Processing", AAAI 2019.) An item without edges gets c_i = e_i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+
+from kinfold.arrays import NOTHING, Floats, Int64s, UInt32s
+from kinfold.kernels.rows import diffuse_rows
+from kinfold.progress import Progress, ProgressCallback, silent
+
+WALK_STEPS = 8
+"""Steps of the graph-guided walk once it has to drop nodes."""
+
+BLOCK_VALUES = 1 << 24
+"""Values computed in one go; bounds the memory of the output buffers to about 130 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowBlock:
+    """Consecutive rows of C as CSR.
+
+    Attributes
+    ----------
+    first_row:
+        Which row of C the block starts with.
+    indptr:
+        (rows + 1,) int64, from 0.
+    columns, values:
+        (stored,) uint32 gallery positions, ascending in each row, and their values.
+    """
+
+    first_row: int
+    indptr: Int64s
+    columns: UInt32s
+    values: Floats
+
+
+@dataclass(slots=True)
+class DiffusionReport:
+    """What happened while the rows were computed; filled as blocks are taken.
+
+    Attributes
+    ----------
+    rows, stored:
+        Rows and values of C so far.
+    not_converged:
+        Rows whose residual stayed above the tolerance, with the first few by number.
+    iterations:
+        Conjugate gradient iterations in all.
+    """
+
+    rows: int = 0
+    stored: int = 0
+    not_converged: int = 0
+    first_not_converged: list[int] = field(default_factory=list)
+    iterations: int = 0
+    longest_row: int = 0
+
+    def add(self, first_row: int, lengths: Int64s, iterations: Int64s, converged: Int64s) -> None:
+        """Take in one block."""
+        failed = np.flatnonzero(~converged)
+        self.rows += lengths.size
+        self.stored += int(lengths.sum())
+        self.iterations += int(iterations.sum())
+        self.not_converged += failed.size
+        room = 10 - len(self.first_not_converged)
+        self.first_not_converged += [first_row + int(row) for row in failed[:room]]
+        self.longest_row = max(self.longest_row, int(lengths.max()))
+
+
+def diffuse(
+    matrix: sp.csr_array,
+    *,
+    alpha: float,
+    max_row: int,
+    mass: float,
+    tolerance: float,
+    max_iterations: int,
+    threads: int,
+    nearest: UInt32s | None = None,
+    report: DiffusionReport | None = None,
+    progress: ProgressCallback = silent,
+) -> Iterator[RowBlock]:
+    """Compute all rows of C, one block after the other.
+
+    The result does not depend on `threads`: every row is computed by one thread alone.
+
+    Parameters
+    ----------
+    matrix:
+        S: (n, n) CSR, symmetric, columns ascending; float32, or float64 for reference.
+    alpha, max_row, mass, tolerance, max_iterations:
+        See `BuildConfig`.
+    nearest:
+        (n, w) neighbours by descending similarity (`NOTHING` fills up): T_i is then i and its
+        max_row - 1 nearest, as published. None: T_i follows the graph.
+    report:
+        Filled while blocks are taken.
+    """
+    rows = matrix.shape[0]
+    cap = min(max_row, rows)
+    report = report if report is not None else DiffusionReport()
+    indptr = matrix.indptr.astype(np.uint64)
+    indices = matrix.indices.astype(np.uint32)
+    step = max(1, min(rows, BLOCK_VALUES // cap))
+    columns = np.empty((step, cap), dtype=np.uint32)
+    values = np.empty((step, cap), dtype=matrix.dtype)
+    lengths = np.empty(step, dtype=np.int64)
+    iterations = np.empty(step, dtype=np.int64)
+    converged = np.empty(step, dtype=np.bool_)
+    places = np.arange(cap)
+    for first in range(0, rows, step):
+        count = min(step, rows - first)
+        numbers = np.arange(first, first + count, dtype=np.uint32)
+        if nearest is None:
+            listed = np.empty((count, 0), dtype=np.uint32)
+        else:
+            listed = np.ascontiguousarray(nearest[first : first + count, : cap - 1])
+            if listed.shape[1] == 0:
+                listed = np.full((count, 1), NOTHING)
+        diffuse_rows(
+            indptr, indices, matrix.data, numbers, listed, alpha, cap, WALK_STEPS, mass,
+            tolerance, max_iterations, threads,
+            columns, values, lengths, iterations, converged,
+        )  # fmt: skip
+        report.add(first, lengths[:count], iterations[:count], converged[:count])
+        kept = places < lengths[:count, None]
+        block_indptr = np.zeros(count + 1, dtype=np.int64)
+        np.cumsum(lengths[:count], out=block_indptr[1:])
+        yield RowBlock(first, block_indptr, columns[:count][kept], values[:count][kept])
+        progress(Progress("diffusion", first + count, rows))

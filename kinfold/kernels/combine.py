@@ -1,0 +1,162 @@
+"""S·C on a query's way: scatter-add a few rows of C, then the k best of what was touched.
+
+Serial on purpose: many threads run it at once, each with its own scratch. Work is proportional to
+the values read, never to the gallery's size: what was touched is listed, and only that is cleared.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kinfold.arrays import AnyArray, Float32s, UInt32s
+from kinfold.kernels.jit import kernel
+
+# A float16 shifted by 13 bits into a float32's place, the sign being zero, is the same number
+# times 2^-112, subnormals included. The factor goes into the row's weight: one shift a value.
+HALF_FACTOR = np.float32(2.0**112)
+
+
+@kernel()
+def scatter_float32(
+    columns: UInt32s, values: Float32s, begin: int, end: int, weight: float,
+    scores: Float32s, touched: UInt32s, count: int,
+) -> int:  # fmt: skip
+    """Add weight * values[begin:end] to ``scores[columns]``; returns the columns touched so far.
+
+    `scores` is zero wherever nothing was added yet; a column that becomes positive for the first
+    time is appended to `touched`.
+    """
+    total = np.uint64(count)
+    factor = np.float32(weight)
+    for e in range(np.uint64(begin), np.uint64(end)):
+        column = columns[e]
+        before = scores[column]
+        touched[total] = column
+        total += np.uint64(before == np.float32(0))
+        scores[column] = before + factor * values[e]
+    return np.int64(total)
+
+
+@kernel()
+def scatter_float16(
+    columns: UInt32s, values: AnyArray, begin: int, end: int, weight: float,
+    scores: Float32s, touched: UInt32s, count: int,
+) -> int:  # fmt: skip
+    """As `scatter_float32`, for float16 values given as their uint16 bits."""
+    total = np.uint64(count)
+    factor = np.float32(weight) * HALF_FACTOR
+    for e in range(np.uint64(begin), np.uint64(end)):
+        column = columns[e]
+        before = scores[column]
+        touched[total] = column
+        total += np.uint64(before == np.float32(0))
+        value = np.uint32(np.uint32(values[e]) << np.uint32(13)).view(np.float32)
+        scores[column] = before + factor * value
+    return np.int64(total)
+
+
+@kernel()
+def worse(score: float, column: int, other_score: float, other_column: int) -> bool:
+    """Whether the first hit ranks after the second: smaller score, later position on a tie."""
+    return score < other_score or (score == other_score and column > other_column)
+
+
+@kernel()
+def best_touched(
+    scores: Float32s, touched: UInt32s, count: int, k: int, out: UInt32s, out_scores: Float32s
+) -> int:
+    """The k best of the touched columns, best first, into `out`; returns how many there were.
+
+    Clears `scores` again. A heap whose root is the worst hit kept so far.
+    """
+    size = 0
+    for t in range(count):
+        column = touched[np.uint64(t)]
+        score = scores[column]
+        scores[column] = np.float32(0)
+        if size < k:
+            place = size
+            size += 1
+            while place > 0:
+                parent = (place - 1) >> 1
+                if not worse(score, column, out_scores[parent], out[parent]):
+                    break
+                out[place], out_scores[place] = out[parent], out_scores[parent]
+                place = parent
+            out[place], out_scores[place] = column, score
+        elif k > 0 and worse(out_scores[0], out[0], score, column):
+            _sink(out, out_scores, size, column, score)
+    # Taking the worst off the heap, one after the other, leaves the best in front.
+    for last in range(size - 1, 0, -1):
+        column, score = out[last], out_scores[last]
+        out[last], out_scores[last] = out[0], out_scores[0]
+        _sink(out, out_scores, last, column, score)
+    return size
+
+
+@kernel()
+def _sink(heap: UInt32s, heap_scores: Float32s, size: int, column: int, score: float) -> None:
+    """Put (column, score) in the place of the root and restore the heap of `size` entries."""
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and worse(
+            heap_scores[child + 1], heap[child + 1], heap_scores[child], heap[child]
+        ):
+            child += 1
+        if not worse(heap_scores[child], heap[child], score, column):
+            break
+        heap[place], heap_scores[place] = heap[child], heap_scores[child]
+        place = child
+    heap[place], heap_scores[place] = column, score
+
+
+@kernel()
+def find_in_row(columns: UInt32s, begin: int, end: int, column: int) -> int:
+    """Where `column` stands in the ascending ``columns[begin:end]``, or -1."""
+    low, high = begin, end
+    while low < high:
+        middle = (low + high) // 2
+        if columns[middle] < column:
+            low = middle + 1
+        else:
+            high = middle
+    if low < end and columns[low] == column:
+        return low
+    return -1
+
+
+@kernel()
+def fill_up(
+    ranked: UInt32s, marks: Float32s, found: UInt32s, found_scores: Float32s, size: int
+) -> int:
+    """Append items of the kNN order `ranked` that are not among ``found[:size]`` yet, score 0.
+
+    `marks` (n,) is all zero before and after. Returns the new size.
+    """
+    for j in range(size):
+        marks[found[j]] = np.float32(1)
+    total = size
+    for j in range(ranked.shape[0]):
+        if total == found.shape[0]:
+            break
+        if ranked[j] < marks.shape[0] and marks[ranked[j]] == np.float32(0):
+            found[total] = ranked[j]
+            found_scores[total] = np.float32(0)
+            total += 1
+    for j in range(size):
+        marks[found[j]] = np.float32(0)
+    return total
+
+
+__all__ = [
+    "HALF_FACTOR",
+    "best_touched",
+    "fill_up",
+    "find_in_row",
+    "scatter_float16",
+    "scatter_float32",
+]
+

@@ -1,0 +1,49 @@
+"""The one place that says how kernels are compiled.
+
+Kernels take arrays and give arrays: no I/O, no Python objects, no allocation that the caller
+could have made once. All of them release the GIL and are cached on disk after the first call.
+
+No kernel has an explicit signature: arrays may be read-only memory maps, which an explicit
+signature would refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# NaN and infinity are refused at the door, so kernels need not honour them; everything that lets
+# the compiler reorder sums into vector lanes is allowed. `nnan`/`ninf` are left out on purpose:
+# a comparison against a NaN that slipped through must still be false.
+FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+
+
+def kernel(*, parallel: bool = False, inline: bool = False) -> Callable[[Function], Function]:
+    """Compile a function with the house's options.
+
+    Parameters
+    ----------
+    parallel:
+        Allow ``numba.prange``. Parallel kernels belong to builds, which run one at a time in a
+        process; kernels on a query's way are serial, so that many threads may run them at once.
+    inline:
+        Ask for the function to be merged into its callers.
+    """
+    decorate = numba.njit(
+        cache=True,
+        nogil=True,
+        parallel=parallel,
+        fastmath=FASTMATH,
+        error_model="numpy",
+        inline="always" if inline else "never",
+    )
+
+    def wrap(function: Function) -> Function:
+        compiled: Function = decorate(function)
+        return compiled
+
+    return wrap

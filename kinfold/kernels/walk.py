@@ -1,0 +1,112 @@
+"""Graph-guided truncation: which items a row of C may reach."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kinfold.arrays import NOTHING, Floats, Ints
+from kinfold.kernels.jit import kernel
+from kinfold.kernels.select import kth_largest
+
+# What `position` holds for a node outside the set. Indices are unsigned throughout the kernels:
+# a signed index makes Numba test for "counted from the end" at every access, which costs more
+# than the access itself (the conjugate gradient is five times slower with them).
+OUTSIDE = NOTHING
+
+
+@kernel()
+def spread(
+    indptr: Ints,
+    indices: Ints,
+    values: Floats,
+    size: int,
+    position: Ints,
+    nodes: Ints,
+    weights: Floats,
+    fresh: Floats,
+) -> int:
+    """One lazy step, fresh = w + S w, over the current set and its neighbours.
+
+    New nodes are appended to `nodes` and get their place in `position`; returns the new size.
+    """
+    for a in range(np.uint64(size)):
+        fresh[a] = weights[a]
+    count = np.uint64(size)
+    for a in range(np.uint64(size)):
+        weight = weights[a]
+        node = nodes[a]
+        for e in range(indptr[node], indptr[node + np.uint64(1)]):
+            other = indices[e]
+            b = position[other]
+            if b == OUTSIDE:
+                b = np.uint32(count)
+                position[other] = b
+                nodes[b] = other
+                fresh[b] = 0.0
+                count += np.uint64(1)
+            fresh[b] += weight * values[e]
+    return np.int64(count)
+
+
+@kernel()
+def walk_set(
+    indptr: Ints,
+    indices: Ints,
+    values: Floats,
+    start: int,
+    max_row: int,
+    steps: int,
+    position: Ints,
+    nodes: Ints,
+    weights: Floats,
+    fresh: Floats,
+    ordered: Floats,
+) -> int:
+    """Choose T_i by a walk from `start` along the graph S (CSR); returns its size.
+
+    The walk is lazy, w <- (w + S w) / 2 from w = e_i, so that it does not swing between the two
+    sides of a bipartite piece, and keeps the `max_row` largest entries after each step (ties: the
+    one met first). It ends after `steps` steps that had to drop something, or when a step found no
+    new node: then T_i is the whole component and the restriction is exact.
+
+    ``nodes[:size]`` holds T_i with `start` first; ``position[node]`` its place there. `position`
+    (n,) must be all OUTSIDE on entry, and the caller clears it. The other scratch arrays have length n.
+    """
+    nodes[0] = start
+    weights[0] = 1.0
+    position[start] = 0
+    size = np.uint64(1)
+    cuts = 0
+    while cuts < steps:
+        count = spread(indptr, indices, values, size, position, nodes, weights, fresh)
+        if count <= max_row:
+            for a in range(np.uint64(count)):
+                weights[a] = 0.5 * fresh[a]
+            if count == size:
+                break
+            size = count
+            continue
+        cuts += 1
+        for a in range(np.uint64(count)):
+            ordered[a] = fresh[a]
+        cut = kth_largest(ordered, count, max_row)
+        ties = max_row
+        for a in range(np.uint64(count)):
+            if fresh[a] > cut:
+                ties -= 1
+        kept = np.uint64(0)
+        for a in range(np.uint64(count)):
+            node, weight = nodes[a], fresh[a]
+            keep = weight > cut or a == 0
+            if not keep and weight == cut and ties > 0:
+                keep = True
+                ties -= 1
+            if keep and kept < max_row:
+                position[node] = kept
+                nodes[kept] = node
+                weights[kept] = 0.5 * weight
+                kept += np.uint64(1)
+            else:
+                position[node] = OUTSIDE
+        size = kept
+    return np.int64(size)

@@ -1,0 +1,16 @@
+"""Nearest neighbours: of every gallery item (the self-join) and of a query."""
+
+from kinfold.neighbors.engine import ExactEngine, FaissEngine, KnnEngine, choose_engine
+from kinfold.neighbors.lists import NeighborLists
+from kinfold.neighbors.recall import estimate_recall
+from kinfold.neighbors.self_join import self_join
+
+__all__ = [
+    "ExactEngine",
+    "FaissEngine",
+    "KnnEngine",
+    "NeighborLists",
+    "choose_engine",
+    "estimate_recall",
+    "self_join",
+]

@@ -1,0 +1,156 @@
+"""Engines that find the nearest gallery rows of queries: exact, or approximate by faiss.
+
+All of them keep one contract (`KnnEngine`), so that a search does not care which one it has.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+import faiss
+import numpy as np
+
+from kinfold.arrays import NOTHING, AnyArray, Float32s, UInt32s
+from kinfold.config import Neighbors
+from kinfold.errors import CorruptIndexError
+from kinfold.kernels.compare import score_lists
+from kinfold.metric import Measure
+
+EngineKind = Literal["exact", "hnsw", "ivf"]
+
+EXACT_OPERATIONS = 5e12
+"""auto: multiplications (n² d) up to which the gallery's self-join is exact: about a minute on
+two cores."""
+
+HNSW_LINKS = 16
+HNSW_BUILD_BEAM = 80
+HNSW_SEARCH_BEAM = 64
+IVF_PROBE_SHARE = 0.02
+
+
+class KnnEngine(Protocol):
+    """Finds nearest gallery rows."""
+
+    @property
+    def kind(self) -> EngineKind:
+        """Which engine this is, as the manifest names it."""
+        ...
+
+    def candidates(self, queries: Float32s, k: int) -> UInt32s:
+        """The k nearest rows of each query, (m, k) uint32, in no promised order.
+
+        `NOTHING` fills up lists that an approximate engine could not fill.
+        """
+        ...
+
+
+def choose_engine(wanted: Neighbors, rows: int, dimension: int) -> EngineKind:
+    """The engine that `neighbors` stands for; auto decides by the size of the self-join."""
+    if wanted != "auto":
+        return wanted
+    return "exact" if float(rows) ** 2 * dimension <= EXACT_OPERATIONS else "hnsw"
+
+
+def _faiss_metric(measure: Measure) -> int:
+    metric: int = faiss.METRIC_L2 if measure.by_distance else faiss.METRIC_INNER_PRODUCT
+    return metric
+
+
+class ExactEngine:
+    """Compares a query with every row; nothing is stored beside the vectors themselves."""
+
+    kind: EngineKind = "exact"
+
+    def __init__(self, vectors: Float32s, measure: Measure) -> None:
+        self._vectors = vectors
+        self._metric = _faiss_metric(measure)
+
+    def candidates(self, queries: Float32s, k: int) -> UInt32s:
+        """See `KnnEngine.candidates`."""
+        _, found = faiss.knn(queries, self._vectors, k, metric=self._metric)
+        return _as_positions(found)
+
+
+class FaissEngine:
+    """An approximate faiss index: a graph (hnsw) or an inverted file (ivf)."""
+
+    def __init__(self, index: faiss.Index, kind: EngineKind) -> None:
+        self._index = index
+        self.kind: EngineKind = kind
+
+    @classmethod
+    def empty(cls, kind: EngineKind, vectors: Float32s, measure: Measure) -> FaissEngine:
+        """An index ready for `add`; an inverted file is trained on a sample of the vectors."""
+        rows, dimension = vectors.shape
+        metric = _faiss_metric(measure)
+        if kind == "hnsw":
+            index = faiss.IndexHNSWFlat(dimension, HNSW_LINKS, metric)
+            index.hnsw.efConstruction = HNSW_BUILD_BEAM
+            index.hnsw.efSearch = HNSW_SEARCH_BEAM
+            return cls(index, kind)
+        cells = max(1, min(int(4 * rows**0.5), rows // 39))
+        quantizer = faiss.IndexFlat(dimension, metric)
+        index = faiss.IndexIVFFlat(quantizer, dimension, cells, metric)
+        index.own_fields = True
+        quantizer.this.disown()
+        index.nprobe = max(1, min(cells, max(8, int(cells * IVF_PROBE_SHARE))))
+        index.cp.seed = 0
+        sample = np.linspace(0, rows - 1, min(rows, 64 * cells), dtype=np.int64)
+        index.train(np.ascontiguousarray(vectors[sample]))
+        return cls(index, kind)
+
+    def add(self, vectors: Float32s) -> None:
+        """Append rows; the first row added is row 0."""
+        self._index.add(np.ascontiguousarray(vectors))
+
+    def candidates(self, queries: Float32s, k: int) -> UInt32s:
+        """See `KnnEngine.candidates`."""
+        parameters = None
+        if self.kind == "hnsw" and k > HNSW_SEARCH_BEAM:
+            parameters = faiss.SearchParametersHNSW(efSearch=2 * k)
+        _, found = self._index.search(queries, k, params=parameters)
+        return _as_positions(found)
+
+    def save(self, path: Path) -> None:
+        """Write the index as one file."""
+        faiss.write_index(self._index, str(path))
+
+    @classmethod
+    def load(cls, path: Path, kind: EngineKind, rows: int, dimension: int) -> FaissEngine:
+        """Open a written index by memory map, and hold it against what the manifest promises."""
+        try:
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise CorruptIndexError(f"{path}: expected a faiss index, cannot be read: {reason}") from None
+        if index.ntotal != rows or index.d != dimension:
+            raise CorruptIndexError(
+                f"{path}: expected {rows} vectors of dimension {dimension}, "
+                f"found {index.ntotal} of dimension {index.d}"
+            )
+        return cls(index, kind)
+
+
+def _as_positions(found: AnyArray) -> UInt32s:
+    """faiss's int64 answers as uint32 positions; its -1 (nothing found) becomes `NOTHING`."""
+    return np.where(found < 0, np.int64(NOTHING), found).astype(np.uint32)
+
+
+def nearest(
+    engine: KnnEngine, vectors: Float32s, measure: Measure, queries: Float32s, k: int
+) -> tuple[UInt32s, Float32s]:
+    """The k nearest rows of each query with their exact similarities, best first.
+
+    Whatever the engine, and whether queries come one by one or in a batch, the same candidates
+    get the same similarities to the last bit, and ties are ordered by position.
+
+    Returns
+    -------
+    (m, k) uint32 positions (`NOTHING` at the end where fewer were found) and (m, k) float32
+    similarities.
+    """
+    found = engine.candidates(queries, k)
+    out = np.empty(found.shape, dtype=np.float32)
+    score_lists(queries, vectors, found, measure.by_distance, out)
+    return found, measure.similarity(out)

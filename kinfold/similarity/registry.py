@@ -1,0 +1,96 @@
+"""The registry of similarity models and the one signature that all of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kinfold.arrays import Float32s
+from kinfold.config import SimilaritySpec, describe
+from kinfold.errors import InputError, UnknownNameError
+from kinfold.kernels.compare import order_lists
+from kinfold.neighbors import NeighborLists
+from kinfold.progress import ProgressCallback, silent
+
+
+class SimilarityModel(BaseModel, ABC):
+    """A similarity model (R-DiP, "Offline Step"): its fields are its parameters.
+
+    A model takes the lists of the k_m nearest neighbours and gives new similarities for the same
+    ids, float32 in [0, 1], higher meaning more alike. It must be sparse: memory O(n k_m), time
+    O(n k_m²) at most.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: ClassVar[str]
+    """What the configuration calls it."""
+    min_neighbors: ClassVar[int] = 1
+    """The smallest k_m that it can work with."""
+
+    @abstractmethod
+    def recalculate(
+        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+    ) -> Float32s:
+        """Re-calculate similarities.
+
+        Parameters
+        ----------
+        lists:
+            (n, k_m) neighbours; must not be changed.
+        vectors:
+            (n, d) float32, as the metric prepared them.
+
+        Returns
+        -------
+        (n, k_m) float32 in [0, 1], for ``lists.ids`` in its order.
+        """
+
+
+Model = TypeVar("Model", bound=type[SimilarityModel])
+_MODELS: dict[str, type[SimilarityModel]] = {}
+
+
+def register(model: Model) -> Model:
+    """Class decorator: make a model known by its name."""
+    if model.name in _MODELS:
+        raise ValueError(f"two similarity models are called {model.name!r}")
+    _MODELS[model.name] = model
+    return model
+
+
+def model_names() -> list[str]:
+    """The names that a configuration may use."""
+    return sorted(_MODELS)
+
+
+def resolve(spec: SimilaritySpec) -> SimilarityModel:
+    """The model that a configuration names; refuses unknown names and bad parameters."""
+    model = _MODELS.get(spec.name)
+    if model is None:
+        raise UnknownNameError(
+            f"unknown similarity model {spec.name!r}; known are: {', '.join(model_names())}"
+        )
+    try:
+        return model.model_validate(spec.parameters)
+    except ValidationError as error:
+        raise InputError(f"similarity model {spec.name!r}: {describe(error)}") from None
+
+
+def apply_models(
+    models: Iterable[SimilarityModel],
+    lists: NeighborLists,
+    vectors: Float32s,
+    progress: ProgressCallback = silent,
+) -> NeighborLists:
+    """Apply models one after the other, each list put back in descending order after each."""
+    for model in models:
+        similarities = model.recalculate(lists, vectors, progress)
+        ids = lists.ids.copy()
+        order_lists(ids, similarities)
+        lists = NeighborLists(ids, np.asarray(similarities, dtype=np.float32))
+    return lists

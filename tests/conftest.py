@@ -1,0 +1,23 @@
+"""Fixtures for every room."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A busy machine is slow, not wrong.
+settings.register_profile("kinfold", deadline=None)
+settings.load_profile("kinfold")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets, which is not part of this repository."""
+    beside_the_repository = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("KINFOLD_TEST_DATA") or beside_the_repository)
+    if not folder.is_dir():
+        pytest.skip(f"no test data at {folder}; set KINFOLD_TEST_DATA to the folder that holds it")
+    return folder
