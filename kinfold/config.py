@@ -89,7 +89,7 @@ class BuildConfig(BaseModel):
         "model has re-calculated.",
     )
     alpha: float = Field(
-        0.99, ge=0, lt=1, description="How far diffusion goes; 0 stays at the neighbours."
+        0.95, ge=0, lt=1, description="How far diffusion goes; 0 stays at the neighbours."
     )
     truncation: Truncation = Field(
         "graph",
@@ -100,7 +100,7 @@ class BuildConfig(BaseModel):
         1000, ge=1, le=100_000, description="T, the most items a row of C is computed on."
     )
     mass: float = Field(
-        0.99,
+        0.995,
         gt=0,
         le=1,
         description="A stored row keeps its largest entries until they hold this share of its sum.",
@@ -146,7 +146,7 @@ class BuildConfig(BaseModel):
         return 3.0 if all(model.name == "cosine" for model in self.similarity) else 1.0
 
     def to_toml(self) -> str:
-        """This configuration as TOML; parameters that are None are left out."""
+        """The configuration as TOML; parameters that are None are left out."""
         lines = []
         for name, value in self.model_dump(mode="json", exclude_none=True).items():
             lines.append(f"{name} = {_toml(value)}")

@@ -24,7 +24,7 @@ def available_cores() -> int:
 def limited_threads(threads: int | None = None) -> Iterator[int]:
     """Give every library `threads` threads (None: all cores) for as long as the block runs."""
     count = available_cores() if threads is None else threads
-    most = int(numba.config.NUMBA_NUM_THREADS)
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if count < 1:
         raise InputError(f"threads must be at least 1, found {count}")
     count = min(count, most)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from kinfold.arrays import AnyArray, Float32s, UInt32s
-from kinfold.kernels.jit import kernel
+from kinfold.kernels.jit import kernel, signed, unsigned
 
 # A float16 shifted by 13 bits into a float32's place, the sign being zero, is the same number
 # times 2^-112, subnormals included. The factor goes into the row's weight: one shift a value.
@@ -24,17 +24,20 @@ def scatter_float32(
     """Add weight * values[begin:end] to ``scores[columns]``; returns the columns touched so far.
 
     `scores` is zero wherever nothing was added yet; a column that becomes positive for the first
-    time is appended to `touched`.
+    time is appended to `touched`, which needs room for every value added and one more.
+    A column that the gallery does not have ends it with -1: the file is damaged.
     """
-    total = np.uint64(count)
+    total = unsigned(count)
     factor = np.float32(weight)
-    for e in range(np.uint64(begin), np.uint64(end)):
+    for e in range(unsigned(begin), unsigned(end)):
         column = columns[e]
+        if column >= scores.shape[0]:
+            return -1
         before = scores[column]
         touched[total] = column
-        total += np.uint64(before == np.float32(0))
+        total += unsigned(before == np.float32(0))
         scores[column] = before + factor * values[e]
-    return np.int64(total)
+    return signed(total)
 
 
 @kernel()
@@ -43,16 +46,18 @@ def scatter_float16(
     scores: Float32s, touched: UInt32s, count: int,
 ) -> int:  # fmt: skip
     """As `scatter_float32`, for float16 values given as their uint16 bits."""
-    total = np.uint64(count)
+    total = unsigned(count)
     factor = np.float32(weight) * HALF_FACTOR
-    for e in range(np.uint64(begin), np.uint64(end)):
+    for e in range(unsigned(begin), unsigned(end)):
         column = columns[e]
+        if column >= scores.shape[0]:
+            return -1
         before = scores[column]
         touched[total] = column
-        total += np.uint64(before == np.float32(0))
+        total += unsigned(before == np.float32(0))
         value = np.uint32(np.uint32(values[e]) << np.uint32(13)).view(np.float32)
         scores[column] = before + factor * value
-    return np.int64(total)
+    return signed(total)
 
 
 @kernel()
@@ -71,7 +76,7 @@ def best_touched(
     """
     size = 0
     for t in range(count):
-        column = touched[np.uint64(t)]
+        column = touched[unsigned(t)]
         score = scores[column]
         scores[column] = np.float32(0)
         if size < k:
@@ -159,4 +164,3 @@ __all__ = [
     "scatter_float16",
     "scatter_float32",
 ]
-

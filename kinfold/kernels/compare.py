@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from kinfold.arrays import NOTHING, Float32s, UInt32s
-from kinfold.kernels.jit import kernel
+from kinfold.kernels.jit import kernel, unsigned
 
 _NOTHING = NOTHING
 
@@ -20,8 +20,8 @@ def closeness(
     Closeness is the inner product, or the negated squared distance. It is symmetric to the last
     bit: products commute and the sums run in one order. NOTHING gets -inf.
     """
-    d = np.uint64(left.shape[0])
-    for j in range(np.uint64(others.shape[0])):
+    d = unsigned(left.shape[0])
+    for j in range(unsigned(others.shape[0])):
         other = others[j]
         if other == _NOTHING:
             out[j] = -np.inf
@@ -47,8 +47,7 @@ def order_list(others: UInt32s, values: Float32s) -> None:
         other, value = others[j], values[j]
         place = j
         while place > 0 and (
-            values[place - 1] < value
-            or (values[place - 1] == value and others[place - 1] > other)
+            values[place - 1] < value or (values[place - 1] == value and others[place - 1] > other)
         ):
             others[place] = others[place - 1]
             values[place] = values[place - 1]

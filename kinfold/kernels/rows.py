@@ -14,7 +14,7 @@ import numba
 import numpy as np
 
 from kinfold.arrays import Bools, Floats, Ints
-from kinfold.kernels.jit import kernel
+from kinfold.kernels.jit import kernel, signed, unsigned
 from kinfold.kernels.select import mass_cut
 from kinfold.kernels.solve import conjugate_gradient, gather
 from kinfold.kernels.sort import sort_columns
@@ -27,7 +27,7 @@ def listed_set(row: int, listed: Ints, max_row: int, position: Ints, nodes: Ints
     nodes[0] = row
     position[row] = 0
     size = 1
-    for j in range(np.uint64(listed.shape[0])):
+    for j in range(unsigned(listed.shape[0])):
         node = listed[j]
         if size < max_row and node != OUTSIDE and position[node] == OUTSIDE:
             nodes[size] = node
@@ -51,14 +51,14 @@ def keep_mass(
     Entries that are not positive are rounding: the inverse of an M-matrix has none.
     """
     total = 0.0
-    for a in range(np.uint64(size)):
+    for a in range(unsigned(size)):
         ordered[a] = max(x[a], 0.0)
         total += ordered[a]
     cut, ties = 0.0, 0
     if mass < 1.0:
         cut, ties = mass_cut(ordered, size, mass * total)
-    kept = np.uint64(0)
-    for a in range(np.uint64(size)):
+    kept = unsigned(0)
+    for a in range(unsigned(size)):
         value = x[a]
         keep = value > cut
         if not keep and value == cut and ties > 0 and value > 0.0:
@@ -67,8 +67,8 @@ def keep_mass(
         if keep:
             columns[kept] = nodes[a]
             kept_values[kept] = value
-            kept += np.uint64(1)
-    return np.int64(kept)
+            kept += unsigned(1)
+    return signed(kept)
 
 
 @kernel(parallel=True)
@@ -100,8 +100,8 @@ def diffuse_rows(
     rows:
         (m,) the rows wanted.
     listed:
-        (m, w) the items that T_i may hold beside i, best first, OUTSIDE for none; w = 0 means that T_i
-        is found by a walk along the graph.
+        (m, w) the items that T_i may hold beside i, best first, OUTSIDE for none; w = 0 means
+        that T_i is found by a walk along the graph.
     alpha, tolerance, max_iterations:
         Of the linear system.
     max_row:
@@ -147,16 +147,16 @@ def diffuse_rows(
             ):  # fmt: skip
                 local_indices = np.empty(2 * local_indices.shape[0], dtype=np.uint32)
                 local_values = np.empty(local_indices.shape[0], dtype=values.dtype)
-            for a in range(np.uint64(size)):
+            for a in range(unsigned(size)):
                 position[nodes[a]] = OUTSIDE
             iterations[m_row], converged[m_row] = conjugate_gradient(
                 local_indptr, local_indices, local_values, size, 1.0 - alpha,
                 tolerance, max_iterations, x, r, p, q,
             )  # fmt: skip
-            if indptr[row] == indptr[row + np.uint64(1)]:
+            if indptr[row] == indptr[row + unsigned(1)]:
                 # No edges: the walk goes nowhere, and the whole mass stays where it started.
                 x[0] = 1.0
-                size = np.int64(1)
+                size = signed(1)
             kept = keep_mass(x, nodes, size, mass, ordered, columns[m_row], row_values[m_row])
             sort_columns(columns[m_row], row_values[m_row], kept, n - 1, spare, r, histogram)
             length[m_row] = kept

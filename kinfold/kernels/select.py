@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kinfold.arrays import Floats
-from kinfold.kernels.jit import kernel
+from kinfold.kernels.jit import kernel, signed
 
 
 @kernel()
@@ -33,8 +31,8 @@ def partition(values: Floats, low: int, high: int) -> tuple[int, int]:
 @kernel()
 def kth_largest(values: Floats, count: int, k: int) -> float:
     """The k-th largest of ``values[:count]`` (1 <= k <= count); `values` is reordered in place."""
-    low, high = np.int64(0), np.int64(count) - 1
-    target = np.int64(k) - 1
+    low, high = signed(0), signed(count) - 1
+    target = signed(k) - 1
     while low < high:
         right, left = partition(values, low, high)
         if target <= right:
@@ -43,7 +41,7 @@ def kth_largest(values: Floats, count: int, k: int) -> float:
             low = left
         else:
             break
-    return values[target]
+    return float(values[target])
 
 
 @kernel()
@@ -54,7 +52,7 @@ def mass_cut(values: Floats, count: int, goal: float) -> tuple[float, int]:
     equal to it. When the whole list does not reach the goal, everything is kept.
     `values` is reordered in place.
     """
-    low, high = np.int64(0), np.int64(count) - 1
+    low, high = signed(0), signed(count) - 1
     before = 0.0  # the sum of values[:low], all of them kept
     while low < high:
         right, left = partition(values, low, high)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kinfold.arrays import Floats, Ints
-from kinfold.kernels.jit import kernel
+from kinfold.kernels.jit import kernel, unsigned
 from kinfold.kernels.walk import OUTSIDE
 
 
@@ -28,19 +26,19 @@ def gather(
     those inside T move the end on. (A branch here would be mispredicted for most entries.)
     """
     capacity = local_indices.shape[0]
-    stored = np.uint64(0)
+    stored = unsigned(0)
     local_indptr[0] = 0
-    for a in range(np.uint64(size)):
+    for a in range(unsigned(size)):
         node = nodes[a]
-        begin, end = indptr[node], indptr[node + np.uint64(1)]
+        begin, end = indptr[node], indptr[node + unsigned(1)]
         if stored + end - begin >= capacity:
             return False
         for e in range(begin, end):
             b = position[indices[e]]
             local_indices[stored] = b
             local_values[stored] = alpha * values[e]
-            stored += np.uint64(b != OUTSIDE)
-        local_indptr[a + np.uint64(1)] = stored
+            stored += unsigned(b != OUTSIDE)
+        local_indptr[a + unsigned(1)] = stored
     return True
 
 
@@ -50,9 +48,9 @@ def residual(
 ) -> float:
     """Set r = right_side * e_0 - (I - M) x and return ||r||²."""
     rr = 0.0
-    for a in range(np.uint64(size)):
+    for a in range(unsigned(size)):
         total = -x[a]
-        for e in range(indptr[a], indptr[a + np.uint64(1)]):
+        for e in range(indptr[a], indptr[a + unsigned(1)]):
             total += values[e] * x[indices[e]]
         if a == 0:
             total += right_side
@@ -81,7 +79,7 @@ def conjugate_gradient(
     away from the true one, so when the recurrence says stop, the true residual is computed and
     decides; if it is too large, the iteration restarts from the x that it has.
     """
-    for a in range(np.uint64(size)):
+    for a in range(unsigned(size)):
         x[a] = 0.0
         r[a] = 0.0
         p[a] = 0.0
@@ -92,15 +90,15 @@ def conjugate_gradient(
     iterations = 0
     while iterations < max_iterations:
         pq = 0.0
-        for a in range(np.uint64(size)):
+        for a in range(unsigned(size)):
             total = p[a]
-            for e in range(indptr[a], indptr[a + np.uint64(1)]):
+            for e in range(indptr[a], indptr[a + unsigned(1)]):
                 total -= values[e] * p[indices[e]]
             q[a] = total
             pq += p[a] * total
         step = x.dtype.type(rr / pq)
         fresh_rr = 0.0
-        for a in range(np.uint64(size)):
+        for a in range(unsigned(size)):
             x[a] += step * p[a]
             r[a] -= step * q[a]
             fresh_rr += r[a] * r[a]
@@ -109,11 +107,11 @@ def conjugate_gradient(
             rr = residual(indptr, indices, values, size, right_side, x, r)
             if rr <= goal:
                 return iterations, True
-            for a in range(np.uint64(size)):
+            for a in range(unsigned(size)):
                 p[a] = r[a]
             continue
         ratio = x.dtype.type(fresh_rr / rr)
-        for a in range(np.uint64(size)):
+        for a in range(unsigned(size)):
             p[a] = r[a] + ratio * p[a]
         rr = fresh_rr
     return iterations, False

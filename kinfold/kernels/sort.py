@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kinfold.arrays import Floats, Ints
-from kinfold.kernels.jit import kernel
+from kinfold.kernels.jit import kernel, unsigned
 
 _BITS = 8
 _BUCKETS = 1 << _BITS
@@ -36,20 +36,20 @@ def sort_columns(
     mask = np.uint32(_BUCKETS - 1)
     while (np.uint32(largest) >> shift) > 0:
         histogram[:] = 0
-        for a in range(np.uint64(count)):
+        for a in range(unsigned(count)):
             histogram[(columns[a] >> shift) & mask] += np.uint32(1)
         start = np.uint32(0)
         for bucket in range(_BUCKETS):
             size = histogram[bucket]
             histogram[bucket] = start
             start += size
-        for a in range(np.uint64(count)):
+        for a in range(unsigned(count)):
             bucket = (columns[a] >> shift) & mask
             place = histogram[bucket]
             histogram[bucket] = place + np.uint32(1)
             spare_columns[place] = columns[a]
             spare_values[place] = values[a]
-        for a in range(np.uint64(count)):
+        for a in range(unsigned(count)):
             columns[a] = spare_columns[a]
             values[a] = spare_values[a]
         shift += np.uint32(_BITS)

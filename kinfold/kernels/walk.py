@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from kinfold.arrays import NOTHING, Floats, Ints
-from kinfold.kernels.jit import kernel
+from kinfold.kernels.jit import kernel, signed, unsigned
 from kinfold.kernels.select import kth_largest
 
-# What `position` holds for a node outside the set. Indices are unsigned throughout the kernels:
-# a signed index makes Numba test for "counted from the end" at every access, which costs more
-# than the access itself (the conjugate gradient is five times slower with them).
+# What `position` holds for a node outside the set.
 OUTSIDE = NOTHING
 
 
@@ -29,13 +27,13 @@ def spread(
 
     New nodes are appended to `nodes` and get their place in `position`; returns the new size.
     """
-    for a in range(np.uint64(size)):
+    for a in range(unsigned(size)):
         fresh[a] = weights[a]
-    count = np.uint64(size)
-    for a in range(np.uint64(size)):
+    count = unsigned(size)
+    for a in range(unsigned(size)):
         weight = weights[a]
         node = nodes[a]
-        for e in range(indptr[node], indptr[node + np.uint64(1)]):
+        for e in range(indptr[node], indptr[node + unsigned(1)]):
             other = indices[e]
             b = position[other]
             if b == OUTSIDE:
@@ -43,9 +41,9 @@ def spread(
                 position[other] = b
                 nodes[b] = other
                 fresh[b] = 0.0
-                count += np.uint64(1)
+                count += unsigned(1)
             fresh[b] += weight * values[e]
-    return np.int64(count)
+    return signed(count)
 
 
 @kernel()
@@ -70,32 +68,33 @@ def walk_set(
     new node: then T_i is the whole component and the restriction is exact.
 
     ``nodes[:size]`` holds T_i with `start` first; ``position[node]`` its place there. `position`
-    (n,) must be all OUTSIDE on entry, and the caller clears it. The other scratch arrays have length n.
+    (n,) must be all OUTSIDE on entry, and the caller clears it. The other scratch arrays have
+    length n.
     """
     nodes[0] = start
     weights[0] = 1.0
     position[start] = 0
-    size = np.uint64(1)
+    size = unsigned(1)
     cuts = 0
     while cuts < steps:
         count = spread(indptr, indices, values, size, position, nodes, weights, fresh)
         if count <= max_row:
-            for a in range(np.uint64(count)):
+            for a in range(unsigned(count)):
                 weights[a] = 0.5 * fresh[a]
             if count == size:
                 break
             size = count
             continue
         cuts += 1
-        for a in range(np.uint64(count)):
+        for a in range(unsigned(count)):
             ordered[a] = fresh[a]
         cut = kth_largest(ordered, count, max_row)
         ties = max_row
-        for a in range(np.uint64(count)):
+        for a in range(unsigned(count)):
             if fresh[a] > cut:
                 ties -= 1
-        kept = np.uint64(0)
-        for a in range(np.uint64(count)):
+        kept = unsigned(0)
+        for a in range(unsigned(count)):
             node, weight = nodes[a], fresh[a]
             keep = weight > cut or a == 0
             if not keep and weight == cut and ties > 0:
@@ -105,8 +104,8 @@ def walk_set(
                 position[node] = kept
                 nodes[kept] = node
                 weights[kept] = 0.5 * weight
-                kept += np.uint64(1)
+                kept += unsigned(1)
             else:
                 position[node] = OUTSIDE
         size = kept
-    return np.int64(size)
+    return signed(size)

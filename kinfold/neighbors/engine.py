@@ -6,7 +6,7 @@ All of them keep one contract (`KnnEngine`), so that a search does not care whic
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import faiss
 import numpy as np
@@ -75,7 +75,7 @@ class ExactEngine:
 class FaissEngine:
     """An approximate faiss index: a graph (hnsw) or an inverted file (ivf)."""
 
-    def __init__(self, index: faiss.Index, kind: EngineKind) -> None:
+    def __init__(self, index: Any, kind: EngineKind) -> None:
         self._index = index
         self.kind: EngineKind = kind
 
@@ -84,13 +84,14 @@ class FaissEngine:
         """An index ready for `add`; an inverted file is trained on a sample of the vectors."""
         rows, dimension = vectors.shape
         metric = _faiss_metric(measure)
+        index: Any
         if kind == "hnsw":
             index = faiss.IndexHNSWFlat(dimension, HNSW_LINKS, metric)
             index.hnsw.efConstruction = HNSW_BUILD_BEAM
             index.hnsw.efSearch = HNSW_SEARCH_BEAM
             return cls(index, kind)
         cells = max(1, min(int(4 * rows**0.5), rows // 39))
-        quantizer = faiss.IndexFlat(dimension, metric)
+        quantizer: Any = faiss.IndexFlat(dimension, metric)
         index = faiss.IndexIVFFlat(quantizer, dimension, cells, metric)
         index.own_fields = True
         quantizer.this.disown()
@@ -108,7 +109,7 @@ class FaissEngine:
         """See `KnnEngine.candidates`."""
         parameters = None
         if self.kind == "hnsw" and k > HNSW_SEARCH_BEAM:
-            parameters = faiss.SearchParametersHNSW(efSearch=2 * k)
+            parameters = faiss.SearchParametersHNSW(efSearch=2 * k)  # type: ignore[attr-defined]
         _, found = self._index.search(queries, k, params=parameters)
         return _as_positions(found)
 
@@ -123,7 +124,9 @@ class FaissEngine:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            raise CorruptIndexError(f"{path}: expected a faiss index, cannot be read: {reason}") from None
+            raise CorruptIndexError(
+                f"{path}: expected a faiss index, cannot be read: {reason}"
+            ) from None
         if index.ntotal != rows or index.d != dimension:
             raise CorruptIndexError(
                 f"{path}: expected {rows} vectors of dimension {dimension}, "
@@ -133,7 +136,7 @@ class FaissEngine:
 
 
 def _as_positions(found: AnyArray) -> UInt32s:
-    """faiss's int64 answers as uint32 positions; its -1 (nothing found) becomes `NOTHING`."""
+    """Faiss's int64 answers as uint32 positions; its -1 (nothing found) becomes `NOTHING`."""
     return np.where(found < 0, np.int64(NOTHING), found).astype(np.uint32)
 
 

@@ -14,7 +14,11 @@ SAMPLE_ROWS = 500
 
 
 def estimate_recall(
-    lists: NeighborLists, vectors: Float32s, measure: Measure, k: int, sample_rows: int = SAMPLE_ROWS
+    lists: NeighborLists,
+    vectors: Float32s,
+    measure: Measure,
+    k: int,
+    sample_rows: int = SAMPLE_ROWS,
 ) -> float:
     """Recall@k of `lists`, in [0, 1], over evenly spread rows searched exactly.
 

@@ -1,0 +1,51 @@
+"""Kinfold: manifold-aware search at the cost of plain kNN.
+
+>>> import kinfold
+>>> index = kinfold.build(vectors, "my-index")          # doctest: +SKIP
+>>> hits = index.search(queries, k=10)                  # doctest: +SKIP
+>>> hits.ids, hits.scores, hits.similarities            # doctest: +SKIP
+"""
+
+__version__ = "0.1.0"
+
+from kinfold import evaluate
+from kinfold.config import BuildConfig
+from kinfold.errors import (
+    BusyError,
+    CapacityError,
+    CorruptIndexError,
+    FormatError,
+    InputError,
+    KinfoldError,
+    NewerFormatError,
+    StorageError,
+    UnknownNameError,
+)
+from kinfold.index import VerifyReport, verify
+from kinfold.pipeline import build
+from kinfold.progress import Progress
+from kinfold.search import Explanation, Hits, Index
+from kinfold.search import open_index as open
+
+__all__ = [
+    "BuildConfig",
+    "BusyError",
+    "CapacityError",
+    "CorruptIndexError",
+    "Explanation",
+    "FormatError",
+    "Hits",
+    "Index",
+    "InputError",
+    "KinfoldError",
+    "NewerFormatError",
+    "Progress",
+    "StorageError",
+    "UnknownNameError",
+    "VerifyReport",
+    "__version__",
+    "build",
+    "evaluate",
+    "open",
+    "verify",
+]

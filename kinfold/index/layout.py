@@ -1,0 +1,48 @@
+"""Names of the files of a version, the same for the writer and the reader."""
+
+from __future__ import annotations
+
+VECTORS = "vectors.npy"
+IDS = "ids.arrow"
+IDS_ORDER = "ids-order.npy"
+PAYLOAD = "payload.arrow"
+ENGINE = "knn.faiss"
+ID_COLUMN = "id"
+
+BLOCK_VALUES = 1 << 25
+"""Values after which a block of C is closed: far below 2^31, and little enough to be held in
+memory while a build collects it (200 MB)."""
+
+VALUE_SCALE = 32768.0
+"""float16 values of C are stored times this. No entry of C exceeds 1, so this uses the whole
+range of normal float16 numbers, down to 2e-9."""
+
+
+def indptr_file(model: str) -> str:
+    """(n + 1,) int64: where each row of C begins, counted over all blocks."""
+    return f"models/{model}/indptr.npy"
+
+
+def indices_file(model: str, block: int) -> str:
+    """(stored,) uint32: the columns of a block's rows, ascending in each row."""
+    return f"models/{model}/indices-{block:05d}.npy"
+
+
+def values_file(model: str, block: int) -> str:
+    """(stored,) float16 or float32: the values of a block's rows."""
+    return f"models/{model}/values-{block:05d}.npy"
+
+
+def thresholds_file(model: str) -> str:
+    """(n,) float32: every item's k_d-th similarity, which a reciprocal seed must reach."""
+    return f"models/{model}/thresholds.npy"
+
+
+def neighbors_file(model: str) -> str:
+    """(n, k_d) uint32: the neighbours that the graph was made of."""
+    return f"models/{model}/neighbors.npy"
+
+
+def similarities_file(model: str) -> str:
+    """(n, k_d) float32: their similarities, re-calculated by the model."""
+    return f"models/{model}/similarities.npy"

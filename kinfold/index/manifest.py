@@ -1,0 +1,124 @@
+"""The manifest: what a version holds, how it was made, and the hash of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kinfold.config import BuildConfig, Metric, describe
+from kinfold.errors import CorruptIndexError, FormatError, NewerFormatError
+
+FORMAT_VERSION = 1
+"""Goes up when a reader of the older format could not read the newer one."""
+
+MANIFEST = "manifest.json"
+_MOST_BYTES = 64 << 20
+
+
+class FileInfo(BaseModel):
+    """Size and hash of one file, for `verify`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ModelInfo(BaseModel):
+    """One matrix C: its blocks and what its computation reported."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: BuildConfig
+    blocks: list[int] = Field(min_length=1, description="First row of every block of rows.")
+    stored: int = Field(ge=0, description="Values of C.")
+    dtype: Literal["float16", "float32"]
+    value_scale: float = Field(gt=0, description="Stored values are those of C times this.")
+    longest_row: int = Field(ge=0)
+    edges: int = Field(ge=0)
+    isolated: int = Field(ge=0, description="Items without an edge.")
+    not_converged: int = Field(ge=0, description="Rows whose residual missed the tolerance.")
+    mean_iterations: float = Field(ge=0)
+
+
+class Manifest(BaseModel):
+    """What ``manifest.json`` holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format_version: int
+    kinfold_version: str
+    created: str
+    rows: int = Field(ge=2)
+    dimension: int = Field(ge=1)
+    metric: Metric
+    metric_scale: float = Field(gt=0)
+    ids: Literal["rows", "int64", "string"]
+    payload_columns: list[str] = Field(default_factory=list)
+    engine: Literal["exact", "hnsw", "ivf"]
+    neighbor_recall: float = Field(ge=0, le=1, description="Of the gallery graph; 1 when exact.")
+    default_model: str
+    models: dict[str, ModelInfo]
+    measured: dict[str, float] = Field(default_factory=dict)
+    files: dict[str, FileInfo]
+
+    def to_bytes(self) -> bytes:
+        """The manifest as it is written."""
+        return (self.model_dump_json(indent=1) + "\n").encode()
+
+
+def digest(content: bytes) -> str:
+    """Twelve characters that name a manifest's content; they end a version's name."""
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def read_manifest(version: Path) -> Manifest:
+    """Read and check a version's manifest.
+
+    The format version is looked at before anything else, so that a newer index is told apart from
+    a damaged one; then the content is held against the hash in the folder's name.
+    """
+    path = version / MANIFEST
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise CorruptIndexError(f"{path}: expected at most {_MOST_BYTES} bytes, found more")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FormatError(
+            f"{version}: expected an index or one version of it, found no {MANIFEST}"
+        ) from None
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+    values = _parse(path, content)
+    found = values.get("format_version")
+    if not isinstance(found, int):
+        raise CorruptIndexError(f"{path}: expected a whole format_version, found {found!r}")
+    if found > FORMAT_VERSION:
+        raise NewerFormatError(
+            f"{path}: written by a newer kinfold (format {found}, this one reads up to "
+            f"{FORMAT_VERSION}); upgrade kinfold to open it"
+        )
+    expected = version.name.rpartition("-")[2]
+    if len(expected) == len(digest(b"")) and digest(content) != expected:
+        raise CorruptIndexError(
+            f"{path}: corrupt: expected content hash {expected} as in the folder's name, "
+            f"found {digest(content)}"
+        )
+    try:
+        return Manifest.model_validate(values)
+    except ValidationError as error:
+        raise CorruptIndexError(f"{path}: corrupt: {describe(error)}") from None
+
+
+def _parse(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise CorruptIndexError(f"{path}: corrupt: not valid JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise CorruptIndexError(f"{path}: corrupt: expected a JSON object")
+    return values

@@ -1,0 +1,202 @@
+"""Writing a version beside the live one and publishing it in one step.
+
+    <path>/CURRENT                    name of the live version, replaced by rename
+    <path>/LOCK                       held (flock) by the one process that writes
+    <path>/versions/<time>-<hash>/    a published version, never changed again
+    <path>/versions/.building-…/      a version being written; swept away by the next build
+
+A reader sees the old version or the new one, whole, whatever happens to the writer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from kinfold.arrays import AnyArray
+from kinfold.errors import BusyError, FormatError
+from kinfold.index.files import HashingFile, disk_errors, hash_file, sync_folder, write_npy_header
+from kinfold.index.manifest import MANIFEST, FileInfo, Manifest, digest
+
+CURRENT = "CURRENT"
+VERSIONS = "versions"
+_LOCK = "LOCK"
+_BUILDING = ".building-"
+_MOST_NAME_BYTES = 256
+
+
+class VersionWriter:
+    """Writes the files of one version; use as a context manager, then `publish`.
+
+    Leaving the block without publishing (an error, an interrupt) removes what was written. A
+    killed process cannot; its remains are removed by the next writer, which the lock lets in.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._files: dict[str, FileInfo] = {}
+        self._lock: int | None = None
+        self.folder = path / VERSIONS / f"{_BUILDING}{secrets.token_hex(8)}"
+
+    def __enter__(self) -> Self:
+        with disk_errors(self.path, "build"):
+            (self.path / VERSIONS).mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._lock)
+                self._lock = None
+                raise BusyError(
+                    f"{self.path}: another process is building this collection; wait for it or "
+                    "build into another one"
+                ) from None
+            self._sweep()
+            self.folder.mkdir()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _sweep(self) -> None:
+        """Remove what killed writers left; the lock says that none of them is alive."""
+        for entry in (self.path / VERSIONS).iterdir():
+            if entry.name.startswith(_BUILDING):
+                shutil.rmtree(entry, ignore_errors=True)
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[HashingFile]:
+        """Open a new file of the version; its size and hash are noted at the end."""
+        target = self.folder / name
+        with disk_errors(self.path, f"writing {name}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file = HashingFile(target)
+            try:
+                yield file
+                size, sha256 = file.finish()
+            except BaseException:
+                with suppress(OSError):
+                    file.close()
+                raise
+        self._files[name] = FileInfo(bytes=size, sha256=sha256)
+
+    def array(self, name: str, values: AnyArray) -> None:
+        """Write an array as ``.npy``, C order, little endian."""
+        values = np.ascontiguousarray(values)
+        little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        with self.file(name) as file:
+            write_npy_header(file, little.dtype, little.shape)
+            if little.size:
+                file.write(little.reshape(-1).view(np.uint8))
+
+    def table(self, name: str, table: pa.Table) -> None:
+        """Write a table as an uncompressed Arrow file, which maps without decoding."""
+        with self.file(name) as file:
+            sink = pa.PythonFile(file, mode="w")
+            with pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+
+    def adopt(self, name: str) -> None:
+        """Note a file that another library wrote into `folder`."""
+        path = self.folder / name
+        with disk_errors(self.path, f"writing {name}"):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            self._files[name] = FileInfo(bytes=path.stat().st_size, sha256=hash_file(path))
+
+    def publish(self, **fields: Any) -> str:
+        """Write the manifest, make all of it durable, and let the version go live.
+
+        Parameters
+        ----------
+        fields:
+            Of `Manifest`, all but `files`.
+
+        Returns
+        -------
+        str
+            The name of the version.
+        """
+        content = Manifest(files=dict(sorted(self._files.items())), **fields).to_bytes()
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        name = f"{stamp}-{digest(content)}"
+        with disk_errors(self.path, "publishing"):
+            with self.file(MANIFEST) as file:
+                file.write(content)
+            for folder in [self.folder, *(p for p in self.folder.rglob("*") if p.is_dir())]:
+                sync_folder(folder)
+            final = self.path / VERSIONS / name
+            self.folder.rename(final)
+            sync_folder(final.parent)
+            point_at(self.path, name)
+        return name
+
+
+def point_at(path: Path, name: str) -> None:
+    """Make `name` the live version, by rename: readers see the old name or the new one."""
+    fresh = path / f".{CURRENT}-{secrets.token_hex(4)}"
+    try:
+        with fresh.open("x", encoding="ascii") as file:
+            file.write(name + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path / CURRENT)
+    finally:
+        fresh.unlink(missing_ok=True)
+    sync_folder(path)
+
+
+def list_versions(path: Path) -> list[str]:
+    """Names of the published versions, oldest first."""
+    folder = path / VERSIONS
+    if not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def live_version(path: Path) -> Path:
+    """The folder of the live version of the index at `path`.
+
+    `path` may also be the folder of one version itself.
+    """
+    if (path / MANIFEST).is_file():
+        return path
+    try:
+        with (path / CURRENT).open("rb") as file:
+            raw = file.read(_MOST_NAME_BYTES + 1)
+        name = raw.decode("ascii").strip()
+    except FileNotFoundError:
+        known = "the folder does not exist" if not path.exists() else f"it has no {CURRENT} file"
+        raise FormatError(f"{path}: no kinfold index here: {known}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path / CURRENT}: cannot be read: {error}") from None
+    if not name or len(raw) > _MOST_NAME_BYTES or "/" in name or name.startswith("."):
+        raise FormatError(
+            f"{path / CURRENT}: corrupt: expected the name of a version, found {name!r}"
+        )
+    version = path / VERSIONS / name
+    if not version.is_dir():
+        raise FormatError(
+            f"{path / CURRENT}: names version {name!r}, which does not exist; "
+            f"versions here: {', '.join(list_versions(path)) or 'none'}"
+        )
+    return version

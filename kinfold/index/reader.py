@@ -1,0 +1,165 @@
+"""Opening a version: everything is mapped, nothing is read, and nothing is half-opened."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s
+from kinfold.errors import CorruptIndexError
+from kinfold.index import layout
+from kinfold.index.files import map_npy
+from kinfold.index.ids import Ids, RowIds, StoredIds
+from kinfold.index.manifest import Manifest, ModelInfo, read_manifest
+from kinfold.index.publish import live_version
+from kinfold.metric import Measure
+from kinfold.neighbors import ExactEngine, FaissEngine, KnnEngine
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """One matrix C, mapped.
+
+    Attributes
+    ----------
+    indptr:
+        (n + 1,) int64, over all blocks.
+    first_rows:
+        First row of every block.
+    columns, values:
+        A pair of arrays a block; values as float32, or as the uint16 bits of float16.
+    thresholds:
+        (n,) float32 k_d-th similarities.
+    """
+
+    name: str
+    info: ModelInfo
+    indptr: Int64s
+    first_rows: list[int]
+    columns: list[UInt32s]
+    values: list[AnyArray]
+    thresholds: Float32s
+
+    def row(self, row: int) -> tuple[int, int, int]:
+        """Where a row lies: (block, begin, end) inside the block's arrays."""
+        block = bisect_right(self.first_rows, row) - 1
+        base = int(self.indptr[self.first_rows[block]])
+        begin, end = int(self.indptr[row]) - base, int(self.indptr[row + 1]) - base
+        if not 0 <= begin <= end <= self.columns[block].shape[0]:
+            raise CorruptIndexError(
+                f"model {self.name!r}: corrupt: row {row} claims values {begin} to {end} of a "
+                f"block of {self.columns[block].shape[0]}; run `kinfold verify`"
+            )
+        return block, begin, end
+
+    @property
+    def is_half(self) -> bool:
+        """Whether values are float16, given as uint16."""
+        return self.info.dtype == "float16"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIndex:
+    """One open version; immutable, shared by any number of threads."""
+
+    version: Path
+    manifest: Manifest
+    measure: Measure
+    vectors: Float32s
+    engine: KnnEngine
+    ids: Ids
+    payload: pa.Table | None
+    models: dict[str, StoredModel]
+
+
+def open_stored(path: Path) -> StoredIndex:
+    """Open the live version of the index at `path`, or the version that `path` is itself.
+
+    Sizes and headers of all files are checked; their content is not read (see `verify`).
+    """
+    version = live_version(path)
+    manifest = read_manifest(version)
+    for name in manifest.files:
+        if not (version / name).is_file():
+            raise CorruptIndexError(f"{version / name}: missing; restore it or build again")
+    measure = Measure(manifest.metric, manifest.metric_scale)
+    rows, dimension = manifest.rows, manifest.dimension
+    vectors = map_npy(version / layout.VECTORS, "<f4", (rows, dimension))
+    engine: KnnEngine = (
+        ExactEngine(vectors, measure)
+        if manifest.engine == "exact"
+        else FaissEngine.load(version / layout.ENGINE, manifest.engine, rows, dimension)
+    )
+    return StoredIndex(
+        version=version,
+        manifest=manifest,
+        measure=measure,
+        vectors=vectors,
+        engine=engine,
+        ids=_open_ids(version, manifest),
+        payload=_open_payload(version, manifest),
+        models={
+            name: _open_model(version, name, info, rows) for name, info in manifest.models.items()
+        },
+    )
+
+
+def _open_model(version: Path, name: str, info: ModelInfo, rows: int) -> StoredModel:
+    indptr = map_npy(version / layout.indptr_file(name), "<i8", (rows + 1,))
+    starts = info.blocks
+    if starts[0] != 0 or any(b <= a for a, b in pairwise(starts)):
+        raise CorruptIndexError(f"{version}: corrupt: blocks of {name!r} start at rows {starts}")
+    if indptr[0] != 0 or int(indptr[-1]) != info.stored or starts[-1] >= rows:
+        raise CorruptIndexError(
+            f"{version / layout.indptr_file(name)}: corrupt: expected to end at {info.stored}, "
+            f"found {int(indptr[-1])}"
+        )
+    columns, values = [], []
+    stored_dtype = "<f2" if info.dtype == "float16" else "<f4"
+    for number, start in enumerate(starts):
+        end = starts[number + 1] if number + 1 < len(starts) else rows
+        size = int(indptr[end]) - int(indptr[start])
+        columns.append(map_npy(version / layout.indices_file(name, number), "<u4", (size,)))
+        block = map_npy(version / layout.values_file(name, number), stored_dtype, (size,))
+        values.append(block.view(np.uint16) if info.dtype == "float16" else block)
+    return StoredModel(
+        name=name,
+        info=info,
+        indptr=indptr,
+        first_rows=list(starts),
+        columns=columns,
+        values=values,
+        thresholds=map_npy(version / layout.thresholds_file(name), "<f4", (rows,)),
+    )
+
+
+def _open_ids(version: Path, manifest: Manifest) -> Ids:
+    if manifest.ids == "rows":
+        return RowIds(manifest.rows)
+    table = open_arrow(version / layout.IDS, manifest.rows)
+    order = map_npy(version / layout.IDS_ORDER, "<u4", (manifest.rows,))
+    return StoredIds(table.column(0).combine_chunks(), order)
+
+
+def _open_payload(version: Path, manifest: Manifest) -> pa.Table | None:
+    if not manifest.payload_columns:
+        return None
+    return open_arrow(version / layout.PAYLOAD, manifest.rows)
+
+
+def open_arrow(path: Path, rows: int) -> pa.Table:
+    """Map an Arrow file and hold its length against the manifest's."""
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except FileNotFoundError:
+        raise CorruptIndexError(f"{path}: missing; restore it or build again") from None
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptIndexError(f"{path}: corrupt: not an Arrow file: {error}") from None
+    if table.num_rows != rows:
+        raise CorruptIndexError(f"{path}: corrupt: expected {rows} rows, found {table.num_rows}")
+    return table

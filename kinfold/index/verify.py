@@ -1,0 +1,108 @@
+"""Reading everything back: hashes of all files, and the matrix C's inner rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kinfold.arrays import Floats
+from kinfold.errors import CorruptIndexError, KinfoldError
+from kinfold.index.files import hash_file
+from kinfold.index.manifest import MANIFEST, read_manifest
+from kinfold.index.publish import live_version
+from kinfold.index.reader import StoredModel, open_stored
+from kinfold.progress import Progress, ProgressCallback, silent
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What `verify` found.
+
+    Attributes
+    ----------
+    files, bytes:
+        How much was read.
+    problems:
+        One line for each file or rule that does not hold; empty when all is well.
+    """
+
+    version: str
+    files: int = 0
+    bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.problems
+
+
+def verify(path: Path, progress: ProgressCallback = silent) -> VerifyReport:
+    """Hash every file of the live version and check C's structure.
+
+    A manifest that cannot be read at all raises; every other problem is collected.
+    """
+    version = live_version(path)
+    manifest = read_manifest(version)
+    report = VerifyReport(version=version.name)
+    total = sum(info.bytes for info in manifest.files.values())
+    for name, info in manifest.files.items():
+        report.files += 1
+        try:
+            size = (version / name).stat().st_size
+            found = hash_file(version / name)
+        except OSError as error:
+            report.problems.append(f"{version / name}: cannot be read: {error.strerror}")
+            continue
+        report.bytes += size
+        if size != info.bytes:
+            report.problems.append(
+                f"{version / name}: corrupt: expected {info.bytes} bytes, found {size}"
+            )
+        elif found != info.sha256:
+            report.problems.append(
+                f"{version / name}: corrupt: expected sha256 {info.sha256}, found {found}"
+            )
+        progress(Progress("verify", report.bytes, total, "bytes"))
+    known = {*manifest.files, MANIFEST}
+    strangers = {str(p.relative_to(version)) for p in version.rglob("*") if p.is_file()} - known
+    report.problems += [
+        f"{version / name}: not named by the manifest" for name in sorted(strangers)
+    ]
+    if report.ok:
+        try:
+            for model in open_stored(version).models.values():
+                check_matrix(model, manifest.rows)
+        except KinfoldError as error:
+            report.problems.append(str(error))
+    return report
+
+
+def check_matrix(model: StoredModel, rows: int) -> None:
+    """Columns inside the gallery and ascending in each row, values positive and finite."""
+    lengths = np.diff(model.indptr)
+    if (lengths < 1).any():
+        row = int(np.argmin(lengths))
+        raise CorruptIndexError(f"model {model.name!r}: corrupt: row {row} of C holds no value")
+    for number, columns in enumerate(model.columns):
+        if columns.size and int(columns.max()) >= rows:
+            raise CorruptIndexError(
+                f"model {model.name!r}: corrupt: column {int(columns.max())} in a gallery of {rows}"
+            )
+        first = model.first_rows[number]
+        starts = model.indptr[first:] - model.indptr[first]
+        rising = columns[1:] > columns[:-1]
+        inside = np.ones(rising.shape, dtype=bool)
+        breaks = starts[(starts > 0) & (starts < columns.size)] - 1
+        inside[breaks] = False
+        if not rising[inside].all():
+            raise CorruptIndexError(
+                f"model {model.name!r}: corrupt: columns of block {number} are not ascending"
+            )
+        values: Floats = model.values[number].view(np.float16 if model.is_half else np.float32)
+        if not (np.isfinite(values) & (values > 0)).all():
+            raise CorruptIndexError(
+                f"model {model.name!r}: corrupt: block {number} holds values that are not positive"
+            )

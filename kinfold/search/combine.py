@@ -1,0 +1,100 @@
+"""F = S·C for a query, with scratch of its own for every thread: no lock anywhere."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from kinfold.arrays import Float32s, UInt32s
+from kinfold.errors import CorruptIndexError
+from kinfold.index import StoredModel
+from kinfold.kernels.combine import (
+    best_touched,
+    fill_up,
+    find_in_row,
+    scatter_float16,
+    scatter_float32,
+)
+
+
+class _Scratch:
+    """One thread's working arrays for a gallery of n items."""
+
+    def __init__(self, rows: int) -> None:
+        self.scores = np.zeros(rows, dtype=np.float32)
+        self.touched = np.empty(1024, dtype=np.uint32)
+
+    def room(self, values: int) -> None:
+        """Make room for every value that a query may add, and one more."""
+        if self.touched.shape[0] <= values:
+            self.touched = np.empty(2 * values + 1, dtype=np.uint32)
+
+
+class Combiner:
+    """Combines rows of C; shared by threads, each of which gets its own scratch."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._local = threading.local()
+
+    def _scratch(self) -> _Scratch:
+        scratch: _Scratch | None = getattr(self._local, "scratch", None)
+        if scratch is None:
+            scratch = _Scratch(self._rows)
+            self._local.scratch = scratch
+        return scratch
+
+    def combine(
+        self,
+        model: StoredModel,
+        seeds: UInt32s,
+        weights: Float32s,
+        found: UInt32s,
+        scores: Float32s,
+    ) -> int:
+        """The best items by F = sum_i weights_i C_i, written to `found` and `scores` (k,).
+
+        Ties are ordered by position. Returns how many there are, at most k; the rest of the two
+        arrays is not touched.
+        """
+        scratch = self._scratch()
+        places = [
+            (*model.row(int(seed)), float(weight))
+            for seed, weight in zip(seeds, weights, strict=True)
+            if weight > 0
+        ]
+        scratch.room(sum(end - begin for _, begin, end, _ in places))
+        scatter = scatter_float16 if model.is_half else scatter_float32
+        unscale = 1.0 / model.info.value_scale
+        count = 0
+        for block, begin, end, weight in places:
+            reached = scatter(
+                model.columns[block], model.values[block], begin, end, weight * unscale,
+                scratch.scores, scratch.touched, count,
+            )  # fmt: skip
+            if reached < 0:
+                scratch.scores[:] = 0
+                raise CorruptIndexError(
+                    f"model {model.name!r}: corrupt: a column lies outside the gallery of "
+                    f"{self._rows}; run `kinfold verify`"
+                )
+            count = reached
+        return int(
+            best_touched(scratch.scores, scratch.touched, count, found.shape[0], found, scores)
+        )
+
+    def fill(self, ranked: UInt32s, found: UInt32s, scores: Float32s, size: int) -> int:
+        """Append items of the kNN order that are not among ``found[:size]``, with score 0."""
+        return int(fill_up(ranked, self._scratch().scores, found, scores, size))
+
+
+def entry(model: StoredModel, row: int, column: int) -> float:
+    """C[row, column]."""
+    block, begin, end = model.row(row)
+    place = find_in_row(model.columns[block], begin, end, column)
+    if place < 0:
+        return 0.0
+    values = model.values[block]
+    raw = values.view(np.float16)[place] if model.is_half else values[place]
+    return float(raw) / model.info.value_scale
