@@ -1,0 +1,1 @@
+"""The command `kinfold`: a file a verb."""

@@ -1,0 +1,212 @@
+"""`kinfold evaluate`: every model of a collection beside plain kNN, on queries with an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+import kinfold
+from cli.console import (
+    CollectionOption,
+    DataOption,
+    JsonOption,
+    MaskOption,
+    VectorsOption,
+    bars,
+    err,
+    out,
+    print_json,
+)
+from cli.measure import Measured, Scorer, by_camera, by_ground_truth, by_labels, depth_of, measure
+from indexer import collection_path, read_source
+from indexer.sources import Columns, Source
+from kinfold.arrays import AnyArray
+from kinfold.errors import InputError
+from kinfold.evaluate import load_ground_truth
+from kinfold.search import Index
+
+CHANGE = 0.01
+"""A query is won or lost when its average precision moves by more than this."""
+SHOWN = 5
+
+
+def evaluate(
+    queries: Annotated[
+        str,
+        typer.Argument(
+            help="Queries with their labels: .npz, .parquet, .arrow (.npy with --ground-truth)."
+        ),
+    ],
+    data: DataOption,
+    collection: CollectionOption,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--label",
+            help="The column that says what is relevant, in the queries and in "
+            "the collection's payload.",
+        ),
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            "--camera",
+            help="Re-identification: the camera column. Hits with the "
+            "query's label and camera do not count.",
+        ),
+    ] = None,
+    ground_truth: Annotated[
+        Path | None,
+        typer.Option(
+            "--ground-truth",
+            help="ROxford/RParis ground truth (.json) instead of "
+            "labels; gallery and queries in its order.",
+        ),
+    ] = None,
+    vectors: VectorsOption = None,
+    query_mask: MaskOption = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Write mAP and precision@k as a .png or .svg plot."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure every model of a collection beside plain kNN.
+
+    Queries must not be in the gallery. Prints one table, the queries that gained and lost most,
+    and on wish a plot.
+
+    **Examples**
+
+    `kinfold evaluate q.parquet --data data --collection photos --label landmark`
+
+    `kinfold evaluate all.npz --data data --collection shapes --label y --query-mask is_query`
+    """  # fmt: skip
+    index = kinfold.open(collection_path(data, collection))
+    source = read_source(queries, Columns(vectors))
+    if query_mask is not None:
+        source = source.where(source.mask(query_mask))
+    scorer = choose_protocol(index, source, label, camera, ground_truth)
+    with bars(enabled=not json) as progress:
+        results = measure(index, source.vectors, scorer, progress)
+    if plot is not None:
+        from cli.plots import plot_evaluation
+
+        plot_evaluation(results, f"{collection}: {len(source)} queries, {len(index):,} items", plot)
+    if json:
+        print_json(as_json(results, index, source))
+        return
+    out.print(table_of(results))
+    if depth_of(index) < len(index):
+        out.print(f"rankings cut at {depth_of(index)} of {len(index):,} items")
+    for result in results[1:]:
+        wins_and_losses(results[0], result, source)
+    if plot is not None:
+        err.print(f"plot: {plot}")
+
+
+def choose_protocol(
+    index: Index,
+    source: Source,
+    label: str | None,
+    camera: str | None,
+    ground_truth: Path | None,
+) -> Scorer:
+    """The protocol that the options ask for, with what it needs from queries and payload."""
+    if ground_truth is not None:
+        truth = load_ground_truth(ground_truth)
+        if len(truth) != len(source):
+            raise InputError(
+                f"{ground_truth}: expected one entry a query, {len(source)}, found {len(truth)}"
+            )
+        return by_ground_truth(truth)
+    if label is None:
+        raise InputError("evaluate: expected --label COLUMN or --ground-truth FILE, found neither")
+    labels = source.column(label)
+    gallery = _payload(index, label)
+    if camera is None:
+        return by_labels(labels, gallery)
+    return by_camera(labels, source.column(camera), gallery, _payload(index, camera))
+
+
+def _payload(index: Index, name: str) -> AnyArray:
+    names = index.manifest.payload_columns
+    if name not in names:
+        raise InputError(
+            f"the collection has no payload column {name!r}; it has: {', '.join(names) or 'none'}"
+        )
+    values: AnyArray = np.array([row[name] for row in index.payload(np.arange(len(index)))])
+    return values
+
+
+def table_of(results: list[Measured]) -> Table:
+    """One line a model; figures in percent, best of each column bold."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model")
+    for name in results[0].figures:
+        table.add_column(name, justify="right")
+    table.add_column("ms/query", justify="right")
+    best = {name: max(r.figures[name] for r in results) for name in results[0].figures}
+    for result in results:
+        cells = [
+            f"[bold]{100 * value:.1f}[/bold]" if value == best[name] else f"{100 * value:.1f}"
+            for name, value in result.figures.items()
+        ]
+        table.add_row(result.model, *cells, f"{result.milliseconds:.2f}")
+    return table
+
+
+def changes(plain: Measured, other: Measured) -> AnyArray:
+    """(m,) change of average precision against plain kNN; 0 where a query has no answer."""
+    return np.nan_to_num(other.average_precision - plain.average_precision)
+
+
+def wins_and_losses(plain: Measured, other: Measured, source: Source) -> None:
+    """How many queries gained and lost against plain kNN, and which most."""
+    gain = changes(plain, other)
+    won, lost = int((gain > CHANGE).sum()), int((gain < -CHANGE).sum())
+    out.print(
+        f"\n{other.model}: {won} queries better, {lost} worse, {gain.size - won - lost} as before "
+        f"(average precision moved by more than {CHANGE})"
+    )
+    order = np.argsort(gain, kind="stable")
+    for title, rows in (("most gained", order[::-1][:SHOWN]), ("most lost", order[:SHOWN])):
+        parts = [
+            f"{_name(source, int(row))} {100 * plain.average_precision[row]:.0f}→"
+            f"{100 * other.average_precision[row]:.0f}"
+            for row in rows
+            if abs(gain[row]) > CHANGE and (gain[row] > 0) == (title == "most gained")
+        ]
+        if parts:
+            out.print(f"  {title}: " + ", ".join(parts), markup=False)
+
+
+def _name(source: Source, row: int) -> str:
+    return f"row {row}" if source.ids is None else str(source.ids[row])
+
+
+def as_json(results: list[Measured], index: Index, source: Source) -> dict[str, Any]:
+    """The same for machines, with every query's average precision."""
+    plain = results[0]
+    return {
+        "items": len(index),
+        "queries": len(source),
+        "depth": depth_of(index),
+        "version": index.version.name,
+        "models": {
+            result.model: {
+                **result.figures,
+                "ms_per_query": result.milliseconds,
+                "wins": int((changes(plain, result) > CHANGE).sum()),
+                "losses": int((changes(plain, result) < -CHANGE).sum()),
+                "average_precision": [
+                    None if np.isnan(value) else float(value) for value in result.average_precision
+                ],
+            }
+            for result in results
+        },
+    }

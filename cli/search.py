@@ -1,0 +1,122 @@
+"""`kinfold search`: a few queries from the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+import kinfold
+from cli.console import (
+    CollectionOption,
+    DataOption,
+    JsonOption,
+    MaskOption,
+    VectorsOption,
+    out,
+    print_json,
+)
+from indexer import collection_path, read_source
+from indexer.sources import Columns
+from kinfold.errors import InputError
+from kinfold.search import Hits, Index
+
+MOST_QUERIES = 1000
+
+
+def search(
+    data: DataOption,
+    collection: CollectionOption,
+    queries: Annotated[
+        str | None, typer.Argument(help="A file of queries: .npy, .npz, .parquet, .arrow.")
+    ] = None,
+    id: Annotated[
+        list[str] | None, typer.Option("--id", help="Search from an item of the gallery instead.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Hits a query.")] = 10,
+    model: Annotated[
+        str | None, typer.Option("--model", help="A model's name, or 'knn'. Default: as built.")
+    ] = None,
+    row: Annotated[
+        list[int] | None, typer.Option("--row", help="Only these rows of the file of queries.")
+    ] = None,
+    vectors: VectorsOption = None,
+    query_mask: MaskOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Search a collection and print the hits, with payload.
+
+    **Examples**
+
+    `kinfold search queries.npy --data data --collection photos --row 0 -k 5`
+
+    `kinfold search --id a17 --data data --collection photos --model knn`
+    """
+    index = kinfold.open(collection_path(data, collection))
+    if (queries is None) == (not id):
+        raise InputError("search: expected either a file of queries or --id, found both or none")
+    if queries is None:
+        names = [_as_id(text, index) for text in id or []]
+        hits, labels = index.search_by_id(names, k, model), [str(name) for name in names]
+    else:
+        source = read_source(queries, Columns(vectors))
+        if query_mask is not None:
+            source = source.where(source.mask(query_mask))
+        rows = row if row else list(range(len(source)))
+        if len(rows) > MOST_QUERIES:
+            raise InputError(
+                f"{queries}: {len(rows)} queries; choose at most {MOST_QUERIES} with --row, or use "
+                "`kinfold evaluate` or the Python library for many"
+            )
+        beyond = [number for number in rows if not 0 <= number < len(source)]
+        if beyond:
+            raise InputError(f"{queries}: no row {beyond[0]}; it has {len(source)} rows")
+        hits, labels = index.search(source.vectors[rows], k, model), [f"row {r}" for r in rows]
+    if json:
+        print_json({"results": [_as_json(index, hits, q) for q in range(len(hits))]})
+        return
+    for number, label in enumerate(labels):
+        _show(index, hits, number, label)
+
+
+def _as_id(text: str, index: Index) -> int | str:
+    if index.manifest.ids == "string":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"--id: the ids of this index are integers, found {text!r}") from None
+
+
+def _as_json(index: Index, hits: Hits, query: int) -> dict[str, Any]:
+    payload = index.payload(hits.positions[query])
+    return {
+        "hits": [
+            {"id": id, "score": score, "similarity": similarity, "payload": row}
+            for id, score, similarity, row in zip(
+                hits.ids[query].tolist(),
+                hits.scores[query].tolist(),
+                hits.similarities[query].tolist(),
+                payload,
+                strict=True,
+            )
+        ],
+        "reached": int(hits.reached[query]),
+    }
+
+
+def _show(index: Index, hits: Hits, query: int, label: str) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold", title=label, title_justify="left")
+    for name in ("rank", "id", "score", "similarity"):
+        table.add_column(name, justify="right")
+    names = index.manifest.payload_columns
+    for name in names:
+        table.add_column(name, overflow="ellipsis", max_width=40)
+    for rank, hit in enumerate(_as_json(index, hits, query)["hits"], 1):
+        table.add_row(
+            str(rank), str(hit["id"]), f"{hit['score']:.4g}", f"{hit['similarity']:.4f}",
+            *(str(hit["payload"].get(name, "")) for name in names),
+        )  # fmt: skip
+    out.print(table)
+    out.print()
