@@ -59,6 +59,8 @@ class Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The speed, or nothing while there is none."""
         speed = task.finished_speed or task.speed
+        if not speed and task.finished and task.elapsed:
+            speed = task.completed / task.elapsed
         if not speed:
             return Text("")
         unit = task.fields.get("unit", "")

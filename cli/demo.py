@@ -104,6 +104,13 @@ def _curl(output: Path) -> str:
     )
 
 
+def _right_of_ten(grid: Grid, model: str) -> AnyArray:
+    """(m,) how many of each query's first ten are right."""
+    labels = grid.gallery_labels[grid.rankings[model][:, :10]]
+    right: AnyArray = (labels == grid.query_labels[:, None]).sum(axis=1)
+    return right
+
+
 def _write(
     output: Path, results: list[Measured], grid: Grid, query: AnyArray, seconds: str
 ) -> Path:
@@ -112,12 +119,14 @@ def _write(
     buffer = BytesIO()
     title = f"Digits: {grid.query_labels.size} queries, {grid.gallery_labels.size:,} items"
     draw_evaluation(results, title, buffer)
+    # What the ten pictures show comes first, the rest of the ranking after.
+    seen = _right_of_ten(grid, best.model) - _right_of_ten(grid, plain.model)
     gain = changes(plain, best)
-    order = np.argsort(gain, kind="stable")
-    middle = order[np.flatnonzero(gain[order] > 0)]
+    order = np.lexsort((gain, seen))
+    middle = order[gain[order] > 0]
     chosen = {
         "Where diffusion gains most": [int(row) for row in order[::-1][:EACH]],
-        "A typical gain": [int(row) for row in middle[middle.size // 2 :][:EACH]],
+        "A typical gain": [int(row) for row in middle[middle.size // 2 :][:2]],
         "Where it loses most": [int(row) for row in order[:EACH] if gain[row] < 0],
     }
     footer = (

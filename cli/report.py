@@ -20,7 +20,7 @@ th, td { padding: .3rem .9rem .3rem 0; text-align: right; border-bottom: 1px sol
 th:first-child, td:first-child { text-align: left; }
 img.plot { width: 100%; max-width: 54rem; background: white; border-radius: 6px; }
 section { margin: 1.6rem 0; }
-.row { display: flex; align-items: center; gap: .35rem; margin: .25rem 0; overflow-x: auto; }
+.row { display: flex; align-items: center; gap: .35rem; padding: .2rem; overflow-x: auto; }
 .row b { width: 6.5rem; flex: none; font-weight: 600; }
 figure { margin: 0; text-align: center; font-size: 11px; color: var(--soft); flex: none; }
 figure img { width: 52px; height: 52px; display: block; border: 3px solid var(--soft);

@@ -97,7 +97,7 @@ class BuildConfig(BaseModel):
         "along the graph reaches. nearest: its max_row nearest neighbours, as published.",
     )
     max_row: int = Field(
-        1000, ge=1, le=100_000, description="T, the most items a row of C is computed on."
+        300, ge=1, le=100_000, description="T, the most items a row of C is computed on."
     )
     mass: float = Field(
         0.995,

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
-from kinfold.arrays import NOTHING, Floats, Int64s, UInt32s
-from kinfold.kernels.rows import diffuse_rows
+from kinfold.arrays import NOTHING, Floats, Int64s, Ints, UInt32s
+from kinfold.kernels.rows import diffuse_rows, pack_rows
 from kinfold.progress import Progress, ProgressCallback, silent
 
 WALK_STEPS = 8
@@ -87,11 +87,12 @@ def diffuse(
     tolerance: float,
     max_iterations: int,
     threads: int,
+    rows: Ints | None = None,
     nearest: UInt32s | None = None,
     report: DiffusionReport | None = None,
     progress: ProgressCallback = silent,
 ) -> Iterator[RowBlock]:
-    """Compute all rows of C, one block after the other.
+    """Compute rows of C, one block after the other.
 
     The result does not depend on `threads`: every row is computed by one thread alone.
 
@@ -101,27 +102,28 @@ def diffuse(
         S: (n, n) CSR, symmetric, columns ascending; float32, or float64 for reference.
     alpha, max_row, mass, tolerance, max_iterations:
         See `BuildConfig`.
+    rows:
+        (m,) the rows wanted, in this order; None: all n. A block's `first_row` counts in it.
     nearest:
-        (n, w) neighbours by descending similarity (`NOTHING` fills up): T_i is then i and its
-        max_row - 1 nearest, as published. None: T_i follows the graph.
+        (m, w) for each of them its neighbours by descending similarity (`NOTHING` fills up):
+        T_i is then i and its max_row - 1 nearest, as published. None: T_i follows the graph.
     report:
         Filled while blocks are taken.
     """
-    rows = matrix.shape[0]
-    cap = min(max_row, rows)
+    wanted = np.arange(matrix.shape[0]) if rows is None else np.asarray(rows)
+    numbers = wanted.astype(np.uint32)
+    cap = min(max_row, matrix.shape[0])
     report = report if report is not None else DiffusionReport()
     indptr = matrix.indptr.astype(np.uint64)
     indices = matrix.indices.astype(np.uint32)
-    step = max(1, min(rows, BLOCK_VALUES // cap))
+    step = max(1, min(numbers.size, BLOCK_VALUES // cap))
     columns = np.empty((step, cap), dtype=np.uint32)
     values = np.empty((step, cap), dtype=matrix.dtype)
     lengths = np.empty(step, dtype=np.int64)
     iterations = np.empty(step, dtype=np.int64)
     converged = np.empty(step, dtype=np.bool_)
-    places = np.arange(cap)
-    for first in range(0, rows, step):
-        count = min(step, rows - first)
-        numbers = np.arange(first, first + count, dtype=np.uint32)
+    for first in range(0, numbers.size, step):
+        count = min(step, numbers.size - first)
         if nearest is None:
             listed = np.empty((count, 0), dtype=np.uint32)
         else:
@@ -129,13 +131,15 @@ def diffuse(
             if listed.shape[1] == 0:
                 listed = np.full((count, 1), NOTHING)
         diffuse_rows(
-            indptr, indices, matrix.data, numbers, listed, alpha, cap, WALK_STEPS, mass,
-            tolerance, max_iterations, threads,
+            indptr, indices, matrix.data, numbers[first : first + count], listed,
+            alpha, cap, WALK_STEPS, mass, tolerance, max_iterations, threads,
             columns, values, lengths, iterations, converged,
         )  # fmt: skip
         report.add(first, lengths[:count], iterations[:count], converged[:count])
-        kept = places < lengths[:count, None]
         block_indptr = np.zeros(count + 1, dtype=np.int64)
         np.cumsum(lengths[:count], out=block_indptr[1:])
-        yield RowBlock(first, block_indptr, columns[:count][kept], values[:count][kept])
-        progress(Progress("diffusion", first + count, rows))
+        packed_columns = np.empty(block_indptr[-1], dtype=np.uint32)
+        packed_values = np.empty(block_indptr[-1], dtype=matrix.dtype)
+        pack_rows(columns, values, block_indptr, packed_columns, packed_values)
+        yield RowBlock(first, block_indptr, packed_columns, packed_values)
+        progress(Progress("diffusion", first + count, numbers.size))

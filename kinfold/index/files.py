@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,12 @@ from kinfold.arrays import AnyArray
 from kinfold.errors import CorruptIndexError, StorageError
 
 _READ_BYTES = 1 << 22
+_MAGIC = b"\x93NUMPY"
+_MOST_HEADER_BYTES = 4096
+_HEADER = re.compile(
+    r"\{'descr': '([<>|][biuf][0-9]{1,2})', 'fortran_order': (True|False), "
+    r"'shape': \(((?:[0-9]{1,19}, ?)*(?:[0-9]{1,19})?)\), \} *\n"
+)
 
 
 @contextmanager
@@ -36,6 +44,10 @@ def disk_errors(path: Path, what: str) -> Iterator[None]:
             raise StorageError(
                 f"{what}: {path} cannot be written ({error.strerror}); choose a folder that this "
                 "user may write to"
+            ) from error
+        if error.errno in {errno.ENOTDIR, errno.EEXIST}:
+            raise StorageError(
+                f"{what}: expected a folder at {path}, found a file in its way ({error.strerror})"
             ) from error
         raise StorageError(f"{what}: {path}: {error.strerror or error}") from error
     except pa.ArrowException as error:  # pragma: no cover - Arrow raises OSError for most
@@ -107,6 +119,31 @@ def hash_file(path: Path) -> str:
     return found.hexdigest()
 
 
+def read_npy_header(file: IO[bytes]) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
+    """Read the header of a ``.npy`` file: dtype, Fortran order or not, shape.
+
+    Only what `write_npy_header` writes is understood. NumPy's own reader evaluates the header as
+    a Python literal and knows dtypes that unpickle; neither has a place in a file from elsewhere.
+    Raises `ValueError`.
+    """
+    start = file.read(len(_MAGIC) + 4)
+    if len(start) < len(_MAGIC) + 4 or not start.startswith(_MAGIC):
+        raise ValueError(f"expected a .npy file, found one that begins with {start!r}")
+    version, length = tuple(start[6:8]), int.from_bytes(start[8:10], "little")
+    if version != (1, 0):
+        raise ValueError(f"expected .npy format 1.0, found {version[0]}.{version[1]}")
+    text = file.read(min(length, _MOST_HEADER_BYTES)).decode("latin1")
+    match = _HEADER.fullmatch(text)
+    if len(text) != length or match is None:
+        raise ValueError(f"expected the header of a plain numeric array, found {text[:80]!r}")
+    try:
+        dtype = np.dtype(match[1])
+    except TypeError:
+        raise ValueError(f"expected the dtype of a number, found {match[1]!r}") from None
+    shape = tuple(int(part) for part in match[3].replace(",", " ").split())
+    return dtype, match[2] == "True", shape
+
+
 def map_npy(path: Path, dtype: str, shape: tuple[int | None, ...]) -> AnyArray:
     """Map a ``.npy`` file read-only, after holding its header and size against what is expected.
 
@@ -119,10 +156,7 @@ def map_npy(path: Path, dtype: str, shape: tuple[int | None, ...]) -> AnyArray:
     """
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            if version != (1, 0):
-                raise CorruptIndexError(f"{path}: expected .npy format 1.0, found {version}")
-            found_shape, fortran, found_dtype = np.lib.format.read_array_header_1_0(file)
+            found_dtype, fortran, found_shape = read_npy_header(file)
             offset = file.tell()
         size = path.stat().st_size
     except FileNotFoundError:
@@ -130,7 +164,7 @@ def map_npy(path: Path, dtype: str, shape: tuple[int | None, ...]) -> AnyArray:
     except OSError as error:
         raise CorruptIndexError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise CorruptIndexError(f"{path}: corrupt: not a .npy file: {error}") from None
+        raise CorruptIndexError(f"{path}: corrupt: {error}") from None
     fits = len(found_shape) == len(shape) and all(
         wanted is None or wanted == have for wanted, have in zip(shape, found_shape, strict=True)
     )
@@ -140,7 +174,7 @@ def map_npy(path: Path, dtype: str, shape: tuple[int | None, ...]) -> AnyArray:
             f"{path}: corrupt: expected {np.dtype(dtype)} of shape {wanted_shape}, "
             f"found {found_dtype} of shape {found_shape}"
         )
-    expected = offset + int(np.prod(found_shape, dtype=np.int64)) * found_dtype.itemsize
+    expected = offset + math.prod(found_shape) * found_dtype.itemsize
     if size != expected:
         raise CorruptIndexError(
             f"{path}: corrupt: expected {expected} bytes for shape {found_shape}, found {size}"

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from kinfold.config import BuildConfig, Metric, describe
 from kinfold.errors import CorruptIndexError, FormatError, NewerFormatError
@@ -16,13 +24,19 @@ FORMAT_VERSION = 1
 """Goes up when a reader of the older format could not read the newer one."""
 
 MANIFEST = "manifest.json"
-_MOST_BYTES = 64 << 20
+_MOST_BYTES = 4 << 20
+_VERSION_NAME = re.compile(r"[0-9T.]+Z-([0-9a-f]{12})")
+
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+ModelName = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$")]
+FileName = Annotated[str, StringConstraints(pattern=rf"^(models/{_NAME}/)?{_NAME}$")]
+"""Relative and inside the version's folder, whoever wrote the manifest."""
 
 
 class FileInfo(BaseModel):
     """Size and hash of one file, for `verify`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -31,7 +45,7 @@ class FileInfo(BaseModel):
 class ModelInfo(BaseModel):
     """One matrix C: its blocks and what its computation reported."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     config: BuildConfig
     blocks: list[int] = Field(min_length=1, description="First row of every block of rows.")
@@ -44,11 +58,19 @@ class ModelInfo(BaseModel):
     not_converged: int = Field(ge=0, description="Rows whose residual missed the tolerance.")
     mean_iterations: float = Field(ge=0)
 
+    @field_validator("config", mode="before")
+    @classmethod
+    def _known_parameters(cls, config: object) -> object:
+        """Leave out parameters that a later release has added without changing the format."""
+        if isinstance(config, dict):
+            return {name: config[name] for name in BuildConfig.model_fields if name in config}
+        return config
+
 
 class Manifest(BaseModel):
     """What ``manifest.json`` holds."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     format_version: int
     kinfold_version: str
@@ -62,9 +84,9 @@ class Manifest(BaseModel):
     engine: Literal["exact", "hnsw", "ivf"]
     neighbor_recall: float = Field(ge=0, le=1, description="Of the gallery graph; 1 when exact.")
     default_model: str
-    models: dict[str, ModelInfo]
+    models: dict[ModelName, ModelInfo]
     measured: dict[str, float] = Field(default_factory=dict)
-    files: dict[str, FileInfo]
+    files: dict[FileName, FileInfo]
 
     def to_bytes(self) -> bytes:
         """The manifest as it is written."""
@@ -84,28 +106,30 @@ def read_manifest(version: Path) -> Manifest:
     """
     path = version / MANIFEST
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise CorruptIndexError(f"{path}: expected at most {_MOST_BYTES} bytes, found more")
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise FormatError(
             f"{version}: expected an index or one version of it, found no {MANIFEST}"
         ) from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(content) > _MOST_BYTES:
+        raise CorruptIndexError(f"{path}: expected at most {_MOST_BYTES} bytes, found more")
     values = _parse(path, content)
     found = values.get("format_version")
-    if not isinstance(found, int):
-        raise CorruptIndexError(f"{path}: expected a whole format_version, found {found!r}")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise CorruptIndexError(f"{path}: expected a format_version of at least 1, found {found!r}")
     if found > FORMAT_VERSION:
         raise NewerFormatError(
             f"{path}: written by a newer kinfold (format {found}, this one reads up to "
             f"{FORMAT_VERSION}); upgrade kinfold to open it"
         )
-    expected = version.name.rpartition("-")[2]
-    if len(expected) == len(digest(b"")) and digest(content) != expected:
+    # Resolved, so that "." and links to a version are checked like the version itself.
+    named = _VERSION_NAME.fullmatch(version.resolve().name)
+    if named is not None and digest(content) != named[1]:
         raise CorruptIndexError(
-            f"{path}: corrupt: expected content hash {expected} as in the folder's name, "
+            f"{path}: corrupt: expected content hash {named[1]} as in the folder's name, "
             f"found {digest(content)}"
         )
     try:

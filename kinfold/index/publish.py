@@ -10,8 +10,10 @@ A reader sees the old version or the new one, whole, whatever happens to the wri
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import time
@@ -21,11 +23,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import faiss
 import numpy as np
 import pyarrow as pa
 
 from kinfold.arrays import AnyArray
-from kinfold.errors import BusyError, FormatError
+from kinfold.errors import BusyError, FormatError, InputError
 from kinfold.index.files import HashingFile, disk_errors, hash_file, sync_folder, write_npy_header
 from kinfold.index.manifest import MANIFEST, FileInfo, Manifest, digest
 
@@ -33,7 +36,10 @@ CURRENT = "CURRENT"
 VERSIONS = "versions"
 _LOCK = "LOCK"
 _BUILDING = ".building-"
+_FRESH = f".{CURRENT}-"
+_FRESH_SECONDS = 60
 _MOST_NAME_BYTES = 256
+_CURRENT_CONTENT = re.compile(rb"([A-Za-z0-9][A-Za-z0-9._-]*)\n?")
 
 
 class VersionWriter:
@@ -50,20 +56,21 @@ class VersionWriter:
         self.folder = path / VERSIONS / f"{_BUILDING}{secrets.token_hex(8)}"
 
     def __enter__(self) -> Self:
+        if (self.path / MANIFEST).exists():
+            raise InputError(
+                f"{self.path}: expected the folder of a collection, found a version of one; "
+                "published versions are never changed"
+            )
         with disk_errors(self.path, "build"):
             (self.path / VERSIONS).mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(self._lock)
-                self._lock = None
-                raise BusyError(
-                    f"{self.path}: another process is building this collection; wait for it or "
-                    "build into another one"
-                ) from None
-            self._sweep()
-            self.folder.mkdir()
+                self._acquire(self._lock)
+                self._sweep()
+                self.folder.mkdir()
+            except BaseException:
+                self._release()
+                raise
         return self
 
     def __exit__(
@@ -73,7 +80,25 @@ class VersionWriter:
         trace: TracebackType | None,
     ) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._release()
+        if isinstance(error, RuntimeError) and str(self.folder) in str(error):
+            # A library that writes its own file, and names it, says what the disk said as text.
+            with disk_errors(self.path, "build"):
+                raise _as_disk_error(error) from error
+
+    def _acquire(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(
+                f"{self.path}: another process is building this collection; wait for it or "
+                "build into another one"
+            ) from None
+
+    def _release(self) -> None:
         if self._lock is not None:
+            # Closing alone would leave it with every child forked meanwhile.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
 
@@ -82,6 +107,11 @@ class VersionWriter:
         for entry in (self.path / VERSIONS).iterdir():
             if entry.name.startswith(_BUILDING):
                 shutil.rmtree(entry, ignore_errors=True)
+        for entry in self.path.glob(f"{_FRESH}*"):
+            # Going back to an older version takes no lock, and may be at work right now.
+            with suppress(FileNotFoundError):
+                if time.time() - entry.stat().st_mtime > _FRESH_SECONDS:
+                    entry.unlink()
 
     @contextmanager
     def file(self, name: str) -> Iterator[HashingFile]:
@@ -101,6 +131,8 @@ class VersionWriter:
 
     def array(self, name: str, values: AnyArray) -> None:
         """Write an array as ``.npy``, C order, little endian."""
+        if values.dtype.hasobject:
+            raise InputError(f"{name}: expected an array of numbers, found dtype {values.dtype}")
         values = np.ascontiguousarray(values)
         little = values.astype(values.dtype.newbyteorder("<"), copy=False)
         with self.file(name) as file:
@@ -116,11 +148,15 @@ class VersionWriter:
                 writer.write_table(table)
 
     def adopt(self, name: str) -> None:
-        """Note a file that another library wrote into `folder`."""
+        """Note an index that faiss wrote into `folder`.
+
+        It is opened once: faiss does not notice when the disk refuses the last bytes of a file.
+        """
         path = self.folder / name
         with disk_errors(self.path, f"writing {name}"):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+            faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
             self._files[name] = FileInfo(bytes=path.stat().st_size, sha256=hash_file(path))
 
     def publish(self, **fields: Any) -> str:
@@ -137,32 +173,58 @@ class VersionWriter:
             The name of the version.
         """
         content = Manifest(files=dict(sorted(self._files.items())), **fields).to_bytes()
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        name = f"{stamp}-{digest(content)}"
+        name = f"{_stamp()}-{digest(content)}"
+        final = self.path / VERSIONS / name
         with disk_errors(self.path, "publishing"):
             with self.file(MANIFEST) as file:
                 file.write(content)
             for folder in [self.folder, *(p for p in self.folder.rglob("*") if p.is_dir())]:
                 sync_folder(folder)
-            final = self.path / VERSIONS / name
             self.folder.rename(final)
-            sync_folder(final.parent)
-            point_at(self.path, name)
+            try:
+                sync_folder(final.parent)
+                point_at(self.path, name)
+            except BaseException:
+                if not _is_live(final):
+                    shutil.rmtree(final, ignore_errors=True)
+                raise
         return name
+
+
+def _stamp() -> str:
+    """The time, fine enough that the names of versions sort by it."""
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds)) + f".{nanoseconds // 1000:06d}Z"
+
+
+def _is_live(version: Path) -> bool:
+    with suppress(FormatError):
+        return live_version(version.parents[1]) == version
+    return False
+
+
+def _as_disk_error(error: RuntimeError) -> OSError:
+    """What the system said, found again in another library's message."""
+    text = str(error)
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EROFS):
+        if os.strerror(code) in text:
+            return OSError(code, os.strerror(code))
+    return OSError(errno.EIO, f"the file was not written completely: {text.splitlines()[0]}")
 
 
 def point_at(path: Path, name: str) -> None:
     """Make `name` the live version, by rename: readers see the old name or the new one."""
-    fresh = path / f".{CURRENT}-{secrets.token_hex(4)}"
-    try:
-        with fresh.open("x", encoding="ascii") as file:
-            file.write(name + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path / CURRENT)
-    finally:
-        fresh.unlink(missing_ok=True)
-    sync_folder(path)
+    fresh = path / f"{_FRESH}{secrets.token_hex(4)}"
+    with disk_errors(path, "publishing"):
+        try:
+            with fresh.open("x", encoding="ascii") as file:
+                file.write(name + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path / CURRENT)
+        finally:
+            fresh.unlink(missing_ok=True)
+        sync_folder(path)
 
 
 def list_versions(path: Path) -> list[str]:
@@ -183,16 +245,18 @@ def live_version(path: Path) -> Path:
     try:
         with (path / CURRENT).open("rb") as file:
             raw = file.read(_MOST_NAME_BYTES + 1)
-        name = raw.decode("ascii").strip()
-    except FileNotFoundError:
-        known = "the folder does not exist" if not path.exists() else f"it has no {CURRENT} file"
+    except (FileNotFoundError, NotADirectoryError):
+        known = f"it has no {CURRENT} file" if path.is_dir() else "the folder does not exist"
+        known = "it is a file, not a folder" if path.is_file() else known
         raise FormatError(f"{path}: no kinfold index here: {known}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise FormatError(f"{path / CURRENT}: cannot be read: {error}") from None
-    if not name or len(raw) > _MOST_NAME_BYTES or "/" in name or name.startswith("."):
+    match = _CURRENT_CONTENT.fullmatch(raw)
+    if match is None or len(raw) > _MOST_NAME_BYTES:
         raise FormatError(
-            f"{path / CURRENT}: corrupt: expected the name of a version, found {name!r}"
+            f"{path / CURRENT}: corrupt: expected the name of a version, found {raw[:80]!r}"
         )
+    name = match[1].decode("ascii")
     version = path / VERSIONS / name
     if not version.is_dir():
         raise FormatError(

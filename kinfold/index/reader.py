@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import stat
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s
 from kinfold.errors import CorruptIndexError
 from kinfold.index import layout
+from kinfold.index.columns import Payload, open_arrow
 from kinfold.index.files import map_npy
 from kinfold.index.ids import Ids, RowIds, StoredIds
 from kinfold.index.manifest import Manifest, ModelInfo, read_manifest
@@ -73,7 +74,7 @@ class StoredIndex:
     vectors: Float32s
     engine: KnnEngine
     ids: Ids
-    payload: pa.Table | None
+    payload: Payload | None
     models: dict[str, StoredModel]
 
 
@@ -84,9 +85,7 @@ def open_stored(path: Path) -> StoredIndex:
     """
     version = live_version(path)
     manifest = read_manifest(version)
-    for name in manifest.files:
-        if not (version / name).is_file():
-            raise CorruptIndexError(f"{version / name}: missing; restore it or build again")
+    _check_sizes(version, manifest)
     measure = Measure(manifest.metric, manifest.metric_scale)
     rows, dimension = manifest.rows, manifest.dimension
     vectors = map_npy(version / layout.VECTORS, "<f4", (rows, dimension))
@@ -141,25 +140,29 @@ def _open_model(version: Path, name: str, info: ModelInfo, rows: int) -> StoredM
 def _open_ids(version: Path, manifest: Manifest) -> Ids:
     if manifest.ids == "rows":
         return RowIds(manifest.rows)
-    table = open_arrow(version / layout.IDS, manifest.rows)
+    path = version / layout.IDS
+    table = open_arrow(path, manifest.rows, [layout.ID_COLUMN])
     order = map_npy(version / layout.IDS_ORDER, "<u4", (manifest.rows,))
-    return StoredIds(table.column(0).combine_chunks(), order)
+    return StoredIds(path, table, order, is_text=manifest.ids == "string")
 
 
-def _open_payload(version: Path, manifest: Manifest) -> pa.Table | None:
+def _open_payload(version: Path, manifest: Manifest) -> Payload | None:
     if not manifest.payload_columns:
         return None
-    return open_arrow(version / layout.PAYLOAD, manifest.rows)
+    return Payload(version / layout.PAYLOAD, manifest.rows, manifest.payload_columns)
 
 
-def open_arrow(path: Path, rows: int) -> pa.Table:
-    """Map an Arrow file and hold its length against the manifest's."""
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except FileNotFoundError:
-        raise CorruptIndexError(f"{path}: missing; restore it or build again") from None
-    except (pa.ArrowException, OSError) as error:
-        raise CorruptIndexError(f"{path}: corrupt: not an Arrow file: {error}") from None
-    if table.num_rows != rows:
-        raise CorruptIndexError(f"{path}: corrupt: expected {rows} rows, found {table.num_rows}")
-    return table
+def _check_sizes(version: Path, manifest: Manifest) -> None:
+    """Refuse missing and truncated files before any library maps them."""
+    for name, info in manifest.files.items():
+        path = version / name
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            raise CorruptIndexError(f"{path}: missing; restore it or build again") from None
+        except OSError as error:
+            raise CorruptIndexError(f"{path}: cannot be read: {error.strerror}") from None
+        if not stat.S_ISREG(found.st_mode) or found.st_size != info.bytes:
+            raise CorruptIndexError(
+                f"{path}: corrupt: expected a file of {info.bytes} bytes, found {found.st_size}"
+            )

@@ -39,12 +39,12 @@ class VerifyReport:
         return not self.problems
 
 
-def verify(path: Path, progress: ProgressCallback = silent) -> VerifyReport:
+def verify(path: str | Path, progress: ProgressCallback = silent) -> VerifyReport:
     """Hash every file of the live version and check C's structure.
 
     A manifest that cannot be read at all raises; every other problem is collected.
     """
-    version = live_version(path)
+    version = live_version(Path(path))
     manifest = read_manifest(version)
     report = VerifyReport(version=version.name)
     total = sum(info.bytes for info in manifest.files.values())

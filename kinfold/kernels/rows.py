@@ -160,3 +160,15 @@ def diffuse_rows(
             kept = keep_mass(x, nodes, size, mass, ordered, columns[m_row], row_values[m_row])
             sort_columns(columns[m_row], row_values[m_row], kept, n - 1, spare, r, histogram)
             length[m_row] = kept
+
+
+@kernel(parallel=True)
+def pack_rows(
+    columns: Ints, values: Floats, indptr: Ints, packed_columns: Ints, packed_values: Floats
+) -> None:
+    """Copy the beginnings of (m, T) rows one behind the other, row i to ``indptr[i]`` on."""
+    for i in numba.prange(indptr.shape[0] - 1):
+        begin = indptr[i]
+        for a in range(indptr[i + 1] - begin):
+            packed_columns[begin + a] = columns[i, a]
+            packed_values[begin + a] = values[i, a]

@@ -95,7 +95,8 @@ def conjugate_gradient(
             for e in range(indptr[a], indptr[a + unsigned(1)]):
                 total -= values[e] * p[indices[e]]
             q[a] = total
-            pq += p[a] * total
+        for a in range(unsigned(size)):
+            pq += p[a] * q[a]
         step = x.dtype.type(rr / pq)
         fresh_rr = 0.0
         for a in range(unsigned(size)):

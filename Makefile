@@ -1,0 +1,41 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/.demo  ## Build, measure and picture a small gallery; needs no server
+	$(BIN)/kinfold demo
+
+test: $(VENV)/.dev  ## The whole test suite
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## Lint, types, import floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## The figures of the README, a few minutes; JSON in bench-output/
+	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.rows
+	$(BIN)/python -m benchmarks.queries
+	$(BIN)/python -m benchmarks.builds
+
+clean:  ## Remove the environment and everything that was made
+	rm -rf $(VENV) demo-output bench-output build *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "kinfold needs Python 3.11 or newer, found %d.%d; run: make PYTHON=python3.12 ..." % v)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (about a minute) ..."
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (about a minute) ..."
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Benchmarks: each prints a table and JSON, with its peer measured in the same run."""
