@@ -178,9 +178,8 @@ class _Build:
             measure, lists = self._scaled(raw, measure)
         with self._stage("similarity"):
             relative = NeighborLists(lists.ids, measure.relative(lists.similarities))
-            k_m = self._config.k_m or self._config.k_d
             recalculated = apply_models(
-                self._models, relative.first(max(k_m, self._config.k_d)), vectors, self._progress
+                self._models, relative.first(self._k_m(rows)), vectors, self._progress
             )
         info = self._model(lists, recalculated)
         return self._writer.publish(
@@ -238,10 +237,20 @@ class _Build:
     def _width(self, rows: int) -> int:
         """Neighbours that the self-join has to find: for graph, models and truncation."""
         config = self._config
-        wanted = [config.k_d, config.k_m or 0, *(model.min_neighbors for model in self._models)]
-        if config.truncation == "nearest":
-            wanted.append(config.max_row - 1)
-        return min(max(wanted), rows - 1)
+        beyond = config.max_row - 1 if config.truncation == "nearest" else 0
+        return min(max(self._k_m(rows), beyond), rows - 1)
+
+    def _k_m(self, rows: int) -> int:
+        """Neighbours handed to the models; a given k_m that is too small for one is refused."""
+        config = self._config
+        for model in self._models:
+            if config.k_m is not None and config.k_m < model.least_neighbors():
+                raise InputError(
+                    f"k_m = {config.k_m} is too small for the similarity model {model.name!r}, "
+                    f"which needs {model.least_neighbors()} neighbours with its parameters"
+                )
+        wanted = config.k_m or max(model.neighbors_needed() for model in self._models)
+        return min(max(wanted, config.k_d), rows - 1)
 
     def _scaled(self, raw: NeighborLists, measure: Measure) -> tuple[Measure, NeighborLists]:
         """The measure with the scale that the gallery gives it, and similarities by it."""

@@ -98,3 +98,10 @@ def without_self(found: UInt32s, first_row: int, out: UInt32s) -> None:
             if kept < k and found[i, j] != me:
                 out[i, kept] = found[i, j]
                 kept += 1
+
+
+@kernel(parallel=True)
+def closeness_lists(vectors: Float32s, others: UInt32s, out: Float32s) -> None:
+    """Inner products of every row of (n, d) vectors with the rows of its (n, k) list."""
+    for i in numba.prange(others.shape[0]):
+        closeness(vectors[i], vectors, others[i], False, out[i])

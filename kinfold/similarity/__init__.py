@@ -3,7 +3,31 @@
 A model is a file here, found by its name in the registry; models chain in any order.
 """
 
-from kinfold.similarity import cosine as _cosine  # registers itself
+# Each module registers its model.
+from kinfold.similarity import (
+    alpha_qe as _alpha_qe,
+)
+from kinfold.similarity import (
+    boundary as _boundary,
+)
+from kinfold.similarity import (
+    cas as _cas,
+)
+from kinfold.similarity import (
+    conaff as _conaff,
+)
+from kinfold.similarity import (
+    cosine as _cosine,
+)
+from kinfold.similarity import (
+    k_reciprocal as _k_reciprocal,
+)
+from kinfold.similarity import (
+    rdp as _rdp,
+)
+from kinfold.similarity import (
+    superglobal as _superglobal,
+)
 from kinfold.similarity.registry import (
     SimilarityModel,
     apply_models,
@@ -14,4 +38,4 @@ from kinfold.similarity.registry import (
 
 __all__ = ["SimilarityModel", "apply_models", "model_names", "register", "resolve"]
 
-del _cosine
+del _alpha_qe, _boundary, _cas, _conaff, _cosine, _k_reciprocal, _rdp, _superglobal

@@ -25,12 +25,20 @@ class SimilarityModel(BaseModel, ABC):
     O(n k_m²) at most.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
 
     name: ClassVar[str]
     """What the configuration calls it."""
-    min_neighbors: ClassVar[int] = 1
-    """The smallest k_m that it can work with."""
+
+    def neighbors_needed(self) -> int:
+        """The k_m that the model wants, from its parameters; found for it where none is given."""
+        return 1
+
+    def least_neighbors(self) -> int:
+        """The smallest k_m that the model can work with; a given one below it is refused."""
+        return self.neighbors_needed()
 
     @abstractmethod
     def recalculate(

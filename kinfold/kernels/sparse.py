@@ -1,0 +1,169 @@
+"""Sparse rows gathered in dense scratch: what the similarity models are made of.
+
+A row is gathered in `total` (n,), all zero between uses, with the list of its places in `touched`.
+Values are positive, so a place that is not zero is a touched one.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from kinfold.arrays import Bools, Floats, Ints
+from kinfold.kernels.jit import kernel, signed, unsigned
+from kinfold.kernels.select import kth_largest
+from kinfold.kernels.sort import sort_columns
+
+
+@kernel()
+def add_row(
+    indptr: Ints, indices: Ints, values: Floats, row: int, weight: float,
+    total: Floats, touched: Ints, count: int,
+) -> int:  # fmt: skip
+    """Add weight * row to `total`; returns how many places are touched so far."""
+    filled = unsigned(count)
+    for e in range(unsigned(indptr[row]), unsigned(indptr[row + unsigned(1)])):
+        place = indices[e]
+        before = total[place]
+        touched[filled] = place
+        filled += unsigned(before == 0)
+        total[place] = before + weight * values[e]
+    return signed(filled)
+
+
+@kernel()
+def clear(total: Floats, touched: Ints, count: int) -> None:
+    """Make the touched places zero again."""
+    for t in range(unsigned(count)):
+        total[touched[t]] = 0
+
+
+@kernel(parallel=True)
+def confident(
+    indptr: Ints, indices: Ints, half_indptr: Ints, half_indices: Ints, share: float,
+    threads: int, out: Bools,
+) -> None:  # fmt: skip
+    """Which j of each set i have more than `share` of their own smaller set inside set i.
+
+    The expansion test of k-reciprocal encoding (Zhong et al., CVPR 2017): i's set is
+    ``indices[indptr[i]:indptr[i + 1]]``, j's smaller one is in `half_indices`; `out` is one
+    boolean an entry of the sets.
+    """
+    n = indptr.shape[0] - 1
+    for thread in numba.prange(threads):
+        mark = np.zeros(n, dtype=np.uint8)
+        for i in range(thread, n, threads):
+            for e in range(indptr[i], indptr[i + 1]):
+                mark[indices[e]] = 1
+            for e in range(indptr[i], indptr[i + 1]):
+                j = indices[e]
+                inside = 0
+                for h in range(half_indptr[j], half_indptr[j + 1]):
+                    inside += mark[half_indices[h]]
+                size = half_indptr[j + 1] - half_indptr[j]
+                out[e] = inside > share * size
+            for e in range(indptr[i], indptr[i + 1]):
+                mark[indices[e]] = 0
+
+
+@kernel(parallel=True)
+def masked_product(
+    left_indptr: Ints, left_indices: Ints, left_values: Floats,
+    indptr: Ints, indices: Ints, values: Floats, threads: int, out: Floats,
+) -> None:  # fmt: skip
+    """Out = (L F) on the pattern of F: both (n, n) CSR, values positive."""
+    n = indptr.shape[0] - 1
+    for thread in numba.prange(threads):
+        total = np.zeros(n, dtype=values.dtype)
+        touched = np.empty(n + 1, dtype=np.uint32)
+        for i in range(thread, n, threads):
+            count = 0
+            for e in range(left_indptr[i], left_indptr[i + 1]):
+                count = add_row(
+                    indptr, indices, values, left_indices[e], left_values[e],
+                    total, touched, count,
+                )  # fmt: skip
+            for e in range(indptr[i], indptr[i + 1]):
+                out[e] = total[indices[e]]
+            clear(total, touched, count)
+
+
+@kernel(parallel=True)
+def chained_rows(
+    first_indptr: Ints, first_indices: Ints, first_values: Floats,
+    second_indptr: Ints, second_indices: Ints, second_values: Floats,
+    indptr: Ints, indices: Ints, values: Floats,
+    keep: int, normalise: bool, threads: int, columns: Ints, out: Floats, length: Ints,
+) -> None:  # fmt: skip
+    """The `keep` largest entries of each row of A B F, by ascending column.
+
+    `normalise`: each row is scaled to sum to one.
+    A, B, F: (n, n) CSR with positive values. Neither product is stored: each row is gathered from
+    the rows that it needs. `columns`, `out` (n, keep) and `length` (n,) are written.
+    """
+    n = indptr.shape[0] - 1
+    for thread in numba.prange(threads):
+        total = np.zeros(n, dtype=np.float32)
+        weights = np.zeros(n, dtype=np.float32)
+        touched = np.empty(n + 1, dtype=np.uint32)
+        middle = np.empty(n + 1, dtype=np.uint32)
+        ordered = np.empty(n + 1, dtype=np.float32)
+        spare = np.empty(keep, dtype=np.uint32)
+        spare_values = np.empty(keep, dtype=np.float32)
+        histogram = np.empty(256, dtype=np.uint32)
+        for i in range(thread, n, threads):
+            between = 0
+            for e in range(first_indptr[i], first_indptr[i + 1]):
+                between = add_row(
+                    second_indptr, second_indices, second_values, first_indices[e],
+                    first_values[e], weights, middle, between,
+                )  # fmt: skip
+            count = 0
+            for t in range(between):
+                count = add_row(
+                    indptr, indices, values, middle[t], weights[middle[t]], total, touched, count
+                )
+            clear(weights, middle, between)
+            kept = largest(total, touched, count, keep, ordered, columns[i], out[i])
+            clear(total, touched, count)
+            if normalise:
+                mass = 0.0
+                for a in range(kept):
+                    mass += out[i, a]
+                for a in range(kept):
+                    out[i, a] /= mass
+            sort_columns(columns[i], out[i], kept, n - 1, spare, spare_values, histogram)
+            length[i] = kept
+
+
+@kernel()
+def largest(
+    total: Floats, touched: Ints, count: int, keep: int,
+    ordered: Floats, columns: Ints, out: Floats,
+) -> int:  # fmt: skip
+    """Copy the `keep` largest touched entries (ties: the one met first); returns how many."""
+    cut = np.float32(0)
+    ties = 0
+    if count > keep:
+        for t in range(count):
+            ordered[t] = total[touched[t]]
+        cut = np.float32(kth_largest(ordered, count, keep))
+        ties = keep
+        for t in range(count):
+            if total[touched[t]] > cut:
+                ties -= 1
+    kept = 0
+    for t in range(count):
+        value = total[touched[t]]
+        take = value > cut
+        if not take and value == cut and ties > 0:
+            take = True
+            ties -= 1
+        if take:
+            columns[kept] = touched[t]
+            out[kept] = value
+            kept += 1
+    return kept
+
+
+__all__ = ["add_row", "chained_rows", "clear", "confident", "largest", "masked_product"]

@@ -1,0 +1,99 @@
+"""Sparse rows of bounded length, made by products and compared in pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s
+from kinfold.kernels.overlap import compare_lists
+from kinfold.kernels.sparse import chained_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """n sparse rows of at most w entries.
+
+    Attributes
+    ----------
+    columns, values:
+        (n, w) uint32, ascending in each row, and float32.
+    length:
+        (n,) int64: entries of each row; what is behind them means nothing.
+    """
+
+    columns: UInt32s
+    values: Float32s
+    length: Int64s
+
+    @classmethod
+    def product(
+        cls,
+        first: sp.csr_array,
+        second: sp.csr_array,
+        third: sp.csr_array,
+        keep: int,
+        threads: int,
+        *,
+        normalise: bool,
+    ) -> Rows:
+        """The `keep` largest entries of every row of first @ second @ third (values positive)."""
+        rows = third.shape[0]
+        width = min(keep, rows)
+        made = cls(
+            np.empty((rows, width), dtype=np.uint32),
+            np.empty((rows, width), dtype=np.float32),
+            np.empty(rows, dtype=np.int64),
+        )
+        chained_rows(
+            *arrays_of(first), *arrays_of(second), *arrays_of(third),
+            width, normalise, threads, made.columns, made.values, made.length,
+        )  # fmt: skip
+        return made
+
+    def matrix(self) -> sp.csr_array:
+        """The rows as an (n, n) CSR matrix."""
+        rows, width = self.columns.shape
+        inside = np.arange(width) < self.length[:, None]
+        indptr = np.concatenate(([0], np.cumsum(self.length)))
+        return sp.csr_array(
+            (self.values[inside], self.columns[inside].astype(np.int64), indptr),
+            shape=(rows, rows),
+        )
+
+    def unit(self) -> Rows:
+        """Every row scaled to length one."""
+        inside = np.arange(self.values.shape[1]) < self.length[:, None]
+        squares = np.where(inside, self.values, 0).astype(np.float64) ** 2
+        norms = np.sqrt(squares.sum(axis=1, keepdims=True))
+        scaled = np.where(inside, self.values / np.maximum(norms, 1e-30), 0)
+        return Rows(self.columns, scaled.astype(np.float32), self.length)
+
+    def compare(self, lists: UInt32s, kind: int, threads: int) -> Float32s:
+        """Row i with each row of ``lists[i]``, in [0, 1]; see `kernels.overlap`."""
+        out = np.empty(lists.shape, dtype=np.float32)
+        compare_lists(self.columns, self.values, self.length, lists, kind, threads, out)
+        return out
+
+
+def arrays_of(matrix: sp.csr_array) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """(indptr, indices, values) as kernels take them: unsigned, unsigned, float32."""
+    return (
+        matrix.indptr.astype(np.uint64),
+        matrix.indices.astype(np.uint32),
+        matrix.data.astype(np.float32),
+    )
+
+
+def identity(rows: int) -> sp.csr_array:
+    """The (n, n) identity."""
+    return sp.eye_array(rows, dtype=np.float32, format="csr")
+
+
+def row_means(matrix: sp.csr_array) -> sp.csr_array:
+    """Rows scaled to sum to one; empty rows stay empty."""
+    sums = np.asarray(matrix.sum(axis=1)).ravel()
+    scale = np.divide(1.0, sums, out=np.zeros(sums.shape), where=sums > 0)
+    return sp.csr_array(sp.diags_array(scale) @ matrix)
