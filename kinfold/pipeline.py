@@ -33,7 +33,15 @@ from kinfold.progress import Progress, ProgressCallback, silent
 from kinfold.search import Index, open_index
 from kinfold.similarity import SimilarityModel, apply_models, resolve
 from kinfold.threads import limited_threads
-from kinfold.validate import as_float32, as_gallery, as_ids, normalised, row_chunks
+from kinfold.validate import (
+    as_float32,
+    as_gallery,
+    as_ids,
+    check_lengths,
+    normalised,
+    row_chunks,
+)
+from kinfold.version import __version__
 
 DEFAULT_MODEL = "default"
 
@@ -178,14 +186,13 @@ class _Build:
             measure, lists = self._scaled(raw, measure)
         with self._stage("similarity"):
             relative = NeighborLists(lists.ids, measure.relative(lists.similarities))
-            k_m = self._config.k_m or self._config.k_d
             recalculated = apply_models(
-                self._models, relative.first(max(k_m, self._config.k_d)), vectors, self._progress
+                self._models, relative.first(self._k_m()), vectors, self._progress
             )
         info = self._model(lists, recalculated)
         return self._writer.publish(
             format_version=FORMAT_VERSION,
-            kinfold_version=_package_version(),
+            kinfold_version=__version__,
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             rows=rows,
             dimension=dimension,
@@ -209,6 +216,8 @@ class _Build:
                 chunk = as_float32(gallery[piece], "vectors", piece.start)
                 if measure.normalises:
                     chunk = normalised(chunk, "vectors", piece.start)
+                else:
+                    check_lengths(chunk, "vectors", piece.start)
                 file.write(np.ascontiguousarray(chunk))
                 self._progress(Progress("vectors", piece.stop, rows))
         return map_npy(self._writer.folder / layout.VECTORS, "<f4", (rows, dimension))
@@ -231,17 +240,21 @@ class _Build:
         for piece in row_chunks(rows, 64 * dimension):
             engine.add(vectors[piece])
             self._progress(Progress("knn index", piece.stop, rows))
-        engine.save(self._writer.folder / layout.ENGINE)
-        self._writer.adopt(layout.ENGINE)
+        with self._writer.file(layout.ENGINE) as file:
+            engine.save(file.write)
         return engine
 
     def _width(self, rows: int) -> int:
         """Neighbours that the self-join has to find: for graph, models and truncation."""
         config = self._config
-        wanted = [config.k_d, config.k_m or 0, *(model.min_neighbors for model in self._models)]
-        if config.truncation == "nearest":
-            wanted.append(config.max_row - 1)
-        return min(max(wanted), rows - 1)
+        beyond = config.max_row - 1 if config.truncation == "nearest" else 0
+        return min(max(self._k_m(), beyond), rows - 1)
+
+    def _k_m(self) -> int:
+        """Neighbours handed to the similarity models."""
+        config = self._config
+        needs = (model.min_neighbors for model in self._models)
+        return max(config.k_d, config.k_m or 0, *needs)
 
     def _scaled(self, raw: NeighborLists, measure: Measure) -> tuple[Measure, NeighborLists]:
         """The measure with the scale that the gallery gives it, and similarities by it."""
@@ -251,7 +264,8 @@ class _Build:
             scale = float(finite.max(initial=0.0))
         elif measure.metric == "l2":
             kth = raw.similarities[:, min(self._config.k_d, raw.k) - 1]
-            scale = float(np.sqrt(np.mean(-kth[np.isfinite(kth)], dtype=np.float64)))
+            known = kth[np.isfinite(kth)]
+            scale = float(np.sqrt(np.mean(-known, dtype=np.float64))) if known.size else 1.0
         if not np.isfinite(scale) or scale <= 0:
             scale = 1.0
         scaled = Measure(measure.metric, scale)
@@ -300,9 +314,3 @@ class _Build:
             not_converged=report.not_converged,
             mean_iterations=round(report.iterations / rows, 2),
         )
-
-
-def _package_version() -> str:
-    from kinfold import __version__
-
-    return __version__
