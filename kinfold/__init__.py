@@ -6,8 +6,6 @@
 >>> hits.ids, hits.scores, hits.similarities            # doctest: +SKIP
 """
 
-__version__ = "0.1.0"
-
 from kinfold import evaluate
 from kinfold.config import BuildConfig
 from kinfold.errors import (
@@ -26,6 +24,7 @@ from kinfold.pipeline import build
 from kinfold.progress import Progress
 from kinfold.search import Explanation, Hits, Index
 from kinfold.search import open_index as open
+from kinfold.version import __version__
 
 __all__ = [
     "BuildConfig",

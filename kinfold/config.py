@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -89,7 +90,11 @@ class BuildConfig(BaseModel):
         "model has re-calculated.",
     )
     alpha: float = Field(
-        0.95, ge=0, lt=1, description="How far diffusion goes; 0 stays at the neighbours."
+        0.95,
+        ge=0,
+        le=0.9999,
+        description="How far diffusion goes; 0 stays at the neighbours. Beyond .9999 float32 "
+        "cannot tell the solutions apart.",
     )
     truncation: Truncation = Field(
         "graph",
@@ -194,10 +199,12 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        # JSON's strings are TOML's, but for this one character.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+        return (
+            "{ " + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+        )
     return repr(value)

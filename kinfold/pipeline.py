@@ -33,7 +33,15 @@ from kinfold.progress import Progress, ProgressCallback, silent
 from kinfold.search import Index, open_index
 from kinfold.similarity import SimilarityModel, apply_models, resolve
 from kinfold.threads import limited_threads
-from kinfold.validate import as_float32, as_gallery, as_ids, normalised, row_chunks
+from kinfold.validate import (
+    as_float32,
+    as_gallery,
+    as_ids,
+    check_lengths,
+    normalised,
+    row_chunks,
+)
+from kinfold.version import __version__
 
 DEFAULT_MODEL = "default"
 
@@ -184,7 +192,7 @@ class _Build:
         info = self._model(lists, recalculated)
         return self._writer.publish(
             format_version=FORMAT_VERSION,
-            kinfold_version=_package_version(),
+            kinfold_version=__version__,
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             rows=rows,
             dimension=dimension,
@@ -208,6 +216,8 @@ class _Build:
                 chunk = as_float32(gallery[piece], "vectors", piece.start)
                 if measure.normalises:
                     chunk = normalised(chunk, "vectors", piece.start)
+                else:
+                    check_lengths(chunk, "vectors", piece.start)
                 file.write(np.ascontiguousarray(chunk))
                 self._progress(Progress("vectors", piece.stop, rows))
         return map_npy(self._writer.folder / layout.VECTORS, "<f4", (rows, dimension))
@@ -230,8 +240,8 @@ class _Build:
         for piece in row_chunks(rows, 64 * dimension):
             engine.add(vectors[piece])
             self._progress(Progress("knn index", piece.stop, rows))
-        engine.save(self._writer.folder / layout.ENGINE)
-        self._writer.adopt(layout.ENGINE)
+        with self._writer.file(layout.ENGINE) as file:
+            engine.save(file.write)
         return engine
 
     def _width(self, rows: int) -> int:
@@ -260,7 +270,8 @@ class _Build:
             scale = float(finite.max(initial=0.0))
         elif measure.metric == "l2":
             kth = raw.similarities[:, min(self._config.k_d, raw.k) - 1]
-            scale = float(np.sqrt(np.mean(-kth[np.isfinite(kth)], dtype=np.float64)))
+            known = kth[np.isfinite(kth)]
+            scale = float(np.sqrt(np.mean(-known, dtype=np.float64))) if known.size else 1.0
         if not np.isfinite(scale) or scale <= 0:
             scale = 1.0
         scaled = Measure(measure.metric, scale)
@@ -309,9 +320,3 @@ class _Build:
             not_converged=report.not_converged,
             mean_iterations=round(report.iterations / rows, 2),
         )
-
-
-def _package_version() -> str:
-    from kinfold import __version__
-
-    return __version__

@@ -9,6 +9,9 @@ import numpy as np
 from kinfold.arrays import NOTHING, AnyArray, Float32s
 from kinfold.errors import InputError
 
+LARGEST_SQUARE = 1e36
+"""Squared length of a vector at most: squared distances of two stay inside float32."""
+
 _CHUNK_VALUES = 1 << 24
 """Values looked at in one go, so that checking a memory map never copies all of it."""
 
@@ -65,9 +68,31 @@ def normalised(chunk: Float32s, what: str, first_row: int) -> Float32s:
     return result
 
 
+def check_lengths(chunk: Float32s, what: str, first_row: int) -> None:
+    """Refuse rows so long that the product of two of them overflows float32."""
+    squares = np.einsum("ij,ij->i", chunk, chunk, dtype=np.float64)
+    if squares.size and squares.max() > LARGEST_SQUARE:
+        row = int(np.argmax(squares))
+        raise InputError(
+            f"{what}: row {first_row + row} has length {squares[row] ** 0.5:.3g}, expected at most "
+            f"{LARGEST_SQUARE**0.5:.0e}; scale the vectors down, or use metric = 'cosine'"
+        )
+
+
+def _as_array(values: object, what: str) -> AnyArray:
+    """An array of whatever was given; ragged lists are refused."""
+    try:
+        return np.asanyarray(values)
+    except ValueError as error:
+        raise InputError(
+            f"{what}: expected a matrix of shape (rows, dimension), found lists of unequal "
+            f"length: {error}"
+        ) from None
+
+
 def as_gallery(vectors: AnyArray, what: str = "vectors") -> AnyArray:
     """Check the shape and size of a gallery; its values are checked as they are read."""
-    array = check_matrix(np.asanyarray(vectors), what)
+    array = check_matrix(_as_array(vectors, what), what)
     if array.shape[0] == 0:
         raise InputError(f"{what}: expected at least 2 rows, found none (shape {array.shape})")
     if array.shape[0] == 1:
@@ -84,7 +109,7 @@ def as_queries(queries: AnyArray | Sequence[float], dimension: int, normalise: b
 
     Returns (m, d) float32, C order; rows of length one when `normalise`.
     """
-    array = np.asarray(queries)
+    array = _as_array(queries, "queries")
     if array.ndim == 1 and array.dtype.kind in "fiu":
         array = array[None, :]
     check_matrix(array, "queries")
@@ -93,6 +118,7 @@ def as_queries(queries: AnyArray | Sequence[float], dimension: int, normalise: b
     converted = as_float32(array, "queries", 0)
     if normalise and converted.shape[0]:
         return normalised(converted, "queries", 0)
+    check_lengths(converted, "queries", 0)
     return converted
 
 
@@ -103,7 +129,7 @@ def as_ids(ids: Sequence[int] | Sequence[str] | AnyArray | None, rows: int) -> A
     """
     if ids is None:
         return np.arange(rows, dtype=np.int64)
-    array = np.asarray(ids)
+    array = _ids_array(ids)
     if array.shape != (rows,):
         raise InputError(f"ids: expected {rows} of them, one a vector, found shape {array.shape}")
     if array.dtype.kind in "iu":
@@ -120,8 +146,36 @@ def as_ids(ids: Sequence[int] | Sequence[str] | AnyArray | None, rows: int) -> A
         array = array.astype(np.str_)
     elif array.dtype.kind != "U":
         raise InputError(f"ids: expected integers or strings, found dtype {array.dtype}")
+    if array.dtype.kind == "U":
+        _refuse_surrogates(array)
     _refuse_duplicates(array)
     return array
+
+
+def _refuse_surrogates(ids: AnyArray) -> None:
+    """Refuse strings that are no text: halves of characters cannot be stored as UTF-8."""
+    for row, value in enumerate(ids.tolist()):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"ids: expected text, found {value!r} in row {row}") from None
+
+
+def _ids_array(ids: object) -> AnyArray:
+    """Ids as an array; lists are looked at first: NumPy would make 1 and "1" two equal strings."""
+    if not isinstance(ids, list | tuple):
+        return np.asarray(ids)
+    for row, value in enumerate(ids):
+        if value is None or isinstance(value, str) != isinstance(ids[0], str):
+            raise InputError(
+                f"ids: expected integers or strings, all of one kind, found {value!r} "
+                f"({type(value).__name__}) in row {row}"
+            )
+        if isinstance(value, str) and value.endswith("\0"):
+            raise InputError(f"ids: expected text that does not end in NUL, found {value!r}")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise InputError(f"ids: expected 64-bit signed integers, found {value} in row {row}")
+    return np.asarray(ids)
 
 
 def _refuse_duplicates(ids: AnyArray) -> None:

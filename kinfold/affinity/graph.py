@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from kinfold.arrays import NOTHING, AnyArray, Bools
+from kinfold.arrays import NOTHING, AnyArray, Bools, UInt32s
 from kinfold.config import Graph
 from kinfold.metric import power
 from kinfold.neighbors import NeighborLists
@@ -54,53 +54,49 @@ def build_graph(
         Exponent of the affinity.
     """
     chosen = lists.first(k_d)
-    rows, width = chosen.ids.shape
-    keep = edges_kept(chosen, kind, min_degree)
     affinity = power(chosen.similarities, gamma)
-    keep &= affinity > 0
-    left = np.repeat(np.arange(rows, dtype=np.int64), width).reshape(rows, width)[keep]
-    right = chosen.ids[keep].astype(np.int64)
-    weights = affinity[keep].astype(np.float64)
-    directed = sp.csr_array((weights, (left, right)), shape=(rows, rows))
-    present = sp.csr_array((np.ones_like(weights), (left, right)), shape=(rows, rows))
-    both = (directed + directed.T).tocsr()
-    both.data /= (present + present.T).tocsr().data
-    return _normalise(both)
+    usable = (chosen.ids != NOTHING) & (affinity > 0)
+    edges = _symmetric(chosen.ids, edges_kept(chosen, usable, kind, min_degree), np.ones(1))
+    edges.data[:] = 1.0
+    # An edge's weight is the mean over the lists that name it, whichever of them asked for it.
+    weights = _symmetric(chosen.ids, usable, affinity)
+    weights.data /= _symmetric(chosen.ids, usable, np.ones(1)).data
+    return _normalise(sp.csr_array(weights.multiply(edges)))
 
 
-def edges_kept(lists: NeighborLists, kind: Graph, min_degree: int) -> Bools:
-    """Which entries of (n, k_d) lists become edges, before the other direction is added.
+def _symmetric(ids: UInt32s, chosen: Bools, values: AnyArray) -> sp.csr_array:
+    """M + Mᵀ, M holding `values` at the chosen entries of (n, k) lists; columns ascending."""
+    rows, width = ids.shape
+    left = np.repeat(np.arange(rows, dtype=np.int64), width).reshape(rows, width)[chosen]
+    right = ids[chosen].astype(np.int64)
+    data = np.broadcast_to(values, ids.shape)[chosen].astype(np.float64)
+    directed = sp.csr_array((data, (left, right)), shape=(rows, rows))
+    result = sp.csr_array(directed + directed.T)
+    result.sort_indices()
+    return result
+
+
+def edges_kept(lists: NeighborLists, usable: Bools, kind: Graph, min_degree: int) -> Bools:
+    """Which of the usable entries of (n, k_d) lists become edges, before the other direction.
 
     i accepts j's invitation when j is as close as i's own k_d-th neighbour. Stated by threshold
     and not by membership, the test gives ties their due: of fifty duplicates each is mutual with
     those in its list, although no list of ten can hold them all.
     """
     ids, values = lists.ids, lists.similarities
-    found = ids != NOTHING
     if kind == "union":
-        result: Bools = found
-        return result
+        return usable
     thresholds = values[:, -1]
-    safe = np.where(found, ids, 0)
-    mutual: Bools = found & (values >= thresholds[safe])
+    safe = np.where(usable, ids, 0)
+    mutual: Bools = usable & (values >= thresholds[safe])
     if kind == "completed":
         # Degrees count the mutual edges of both directions: with ties an item may be chosen by
         # others that are not in its own list.
-        degree = _degrees(mutual, ids)
-        one_sided = found & ~mutual
+        degree = np.diff(_symmetric(ids, mutual, np.ones(1)).indptr)
+        one_sided = usable & ~mutual
         rank = np.cumsum(one_sided, axis=1)
         mutual |= one_sided & (rank <= (min_degree - degree)[:, None])
     return mutual
-
-
-def _degrees(edges: Bools, ids: AnyArray) -> AnyArray:
-    """Undirected degree of every item, an edge counted once whichever side lists it."""
-    rows, width = ids.shape
-    left = np.repeat(np.arange(rows, dtype=np.int64), width).reshape(rows, width)[edges]
-    right = ids[edges].astype(np.int64)
-    pattern = sp.csr_array((np.ones(left.size, dtype=np.int8), (left, right)), shape=(rows, rows))
-    degrees: AnyArray = np.diff((pattern + pattern.T).tocsr().indptr)
-    return degrees
 
 
 def _normalise(affinity: sp.csr_array) -> AffinityGraph:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -15,6 +15,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from kinfold.config import BuildConfig, Metric, describe
@@ -87,6 +88,15 @@ class Manifest(BaseModel):
     models: dict[ModelName, ModelInfo]
     measured: dict[str, float] = Field(default_factory=dict)
     files: dict[FileName, FileInfo]
+
+    @model_validator(mode="after")
+    def _has_its_default(self) -> Self:
+        if self.default_model not in self.models:
+            raise ValueError(
+                f"default_model: expected one of {sorted(self.models)}, "
+                f"found {self.default_model!r}"
+            )
+        return self
 
     def to_bytes(self) -> bytes:
         """The manifest as it is written."""

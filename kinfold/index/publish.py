@@ -10,7 +10,6 @@ A reader sees the old version or the new one, whole, whatever happens to the wri
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -23,13 +22,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import faiss
 import numpy as np
 import pyarrow as pa
 
 from kinfold.arrays import AnyArray
 from kinfold.errors import BusyError, FormatError, InputError
-from kinfold.index.files import HashingFile, disk_errors, hash_file, sync_folder, write_npy_header
+from kinfold.index.files import HashingFile, disk_errors, sync_folder, write_npy_header
 from kinfold.index.manifest import MANIFEST, FileInfo, Manifest, digest
 
 CURRENT = "CURRENT"
@@ -56,12 +54,12 @@ class VersionWriter:
         self.folder = path / VERSIONS / f"{_BUILDING}{secrets.token_hex(8)}"
 
     def __enter__(self) -> Self:
-        if (self.path / MANIFEST).exists():
-            raise InputError(
-                f"{self.path}: expected the folder of a collection, found a version of one; "
-                "published versions are never changed"
-            )
         with disk_errors(self.path, "build"):
+            if (self.path / MANIFEST).exists():
+                raise InputError(
+                    f"{self.path}: expected the folder of a collection, found a version of one; "
+                    "published versions are never changed"
+                )
             (self.path / VERSIONS).mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
@@ -81,10 +79,6 @@ class VersionWriter:
     ) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         self._release()
-        if isinstance(error, RuntimeError) and str(self.folder) in str(error):
-            # A library that writes its own file, and names it, says what the disk said as text.
-            with disk_errors(self.path, "build"):
-                raise _as_disk_error(error) from error
 
     def _acquire(self, lock: int) -> None:
         try:
@@ -147,18 +141,6 @@ class VersionWriter:
             with pa.ipc.new_file(sink, table.schema) as writer:
                 writer.write_table(table)
 
-    def adopt(self, name: str) -> None:
-        """Note an index that faiss wrote into `folder`.
-
-        It is opened once: faiss does not notice when the disk refuses the last bytes of a file.
-        """
-        path = self.folder / name
-        with disk_errors(self.path, f"writing {name}"):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-            faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-            self._files[name] = FileInfo(bytes=path.stat().st_size, sha256=hash_file(path))
-
     def publish(self, **fields: Any) -> str:
         """Write the manifest, make all of it durable, and let the version go live.
 
@@ -203,15 +185,6 @@ def _is_live(version: Path) -> bool:
     return False
 
 
-def _as_disk_error(error: RuntimeError) -> OSError:
-    """What the system said, found again in another library's message."""
-    text = str(error)
-    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EROFS):
-        if os.strerror(code) in text:
-            return OSError(code, os.strerror(code))
-    return OSError(errno.EIO, f"the file was not written completely: {text.splitlines()[0]}")
-
-
 def point_at(path: Path, name: str) -> None:
     """Make `name` the live version, by rename: readers see the old name or the new one."""
     fresh = path / f"{_FRESH}{secrets.token_hex(4)}"
@@ -240,9 +213,9 @@ def live_version(path: Path) -> Path:
 
     `path` may also be the folder of one version itself.
     """
-    if (path / MANIFEST).is_file():
-        return path
     try:
+        if (path / MANIFEST).is_file():
+            return path
         with (path / CURRENT).open("rb") as file:
             raw = file.read(_MOST_NAME_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kinfold.arrays import Floats
+from kinfold.arrays import NOTHING, Floats
 from kinfold.errors import CorruptIndexError, KinfoldError
-from kinfold.index.files import hash_file
+from kinfold.index import layout
+from kinfold.index.files import hash_file, map_npy
 from kinfold.index.manifest import MANIFEST, read_manifest
 from kinfold.index.publish import live_version
 from kinfold.index.reader import StoredModel, open_stored
@@ -75,6 +76,7 @@ def verify(path: str | Path, progress: ProgressCallback = silent) -> VerifyRepor
         try:
             for model in open_stored(version).models.values():
                 check_matrix(model, manifest.rows)
+                check_neighbors(version, model.name, manifest.rows)
         except KinfoldError as error:
             report.problems.append(str(error))
     return report
@@ -106,3 +108,13 @@ def check_matrix(model: StoredModel, rows: int) -> None:
             raise CorruptIndexError(
                 f"model {model.name!r}: corrupt: block {number} holds values that are not positive"
             )
+
+
+def check_neighbors(version: Path, model: str, rows: int) -> None:
+    """One list of neighbours an item, inside the gallery, with a similarity each."""
+    path = version / layout.neighbors_file(model)
+    neighbors = map_npy(path, "<u4", (rows, None))
+    map_npy(version / layout.similarities_file(model), "<f4", neighbors.shape)
+    outside = neighbors[(neighbors >= rows) & (neighbors != NOTHING)]
+    if outside.size:
+        raise CorruptIndexError(f"{path}: corrupt: neighbour {outside[0]} in a gallery of {rows}")

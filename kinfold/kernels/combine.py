@@ -34,9 +34,10 @@ def scatter_float32(
         if column >= scores.shape[0]:
             return -1
         before = scores[column]
+        after = before + factor * values[e]
         touched[total] = column
-        total += unsigned(before == np.float32(0))
-        scores[column] = before + factor * values[e]
+        total += unsigned((before == np.float32(0)) & (after > np.float32(0)))
+        scores[column] = after
     return signed(total)
 
 
@@ -53,10 +54,11 @@ def scatter_float16(
         if column >= scores.shape[0]:
             return -1
         before = scores[column]
-        touched[total] = column
-        total += unsigned(before == np.float32(0))
         value = np.uint32(np.uint32(values[e]) << np.uint32(13)).view(np.float32)
-        scores[column] = before + factor * value
+        after = before + factor * value
+        touched[total] = column
+        total += unsigned((before == np.float32(0)) & (after > np.float32(0)))
+        scores[column] = after
     return signed(total)
 
 

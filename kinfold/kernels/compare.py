@@ -5,10 +5,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from kinfold.arrays import NOTHING, Float32s, UInt32s
+from kinfold.arrays import NOTHING, Bools, Float32s, Ints, UInt32s
 from kinfold.kernels.jit import kernel, unsigned
 
 _NOTHING = NOTHING
+
+TRUST = 2e-6
+"""By which share of the squared lengths an engine's inner products may be off, generously."""
 
 
 @kernel()
@@ -81,6 +84,71 @@ def order_lists(others: UInt32s, values: Float32s) -> None:
     """Put (m, k) neighbour lists in order, in place: see `order_list`."""
     for i in numba.prange(others.shape[0]):
         order_list(others[i], values[i])
+
+
+@kernel()
+def squared_length(vector: Float32s) -> float:
+    """||v||²."""
+    total = np.float64(0)
+    for a in range(unsigned(vector.shape[0])):
+        total += np.float64(vector[a]) * np.float64(vector[a])
+    return total
+
+
+@kernel()
+def doubtful(
+    queries: Float32s, vectors: Float32s, others: UInt32s, values: Float32s, k: int, out: Bools
+) -> int:
+    """Mark the queries whose k best might not all be among their candidates; returns how many.
+
+    (m, w) candidates in order with their exact values, w > k. An engine that adds in another
+    order, or subtracts large squares, is off by some millionths of the squared lengths; where the
+    last candidate is not farther than that behind the k-th, one that was left out may be as near.
+    """
+    count = 0
+    last = others.shape[1] - 1
+    for i in range(others.shape[0]):
+        slack = 0.0
+        if others[i, last] != _NOTHING:
+            slack = squared_length(queries[i]) + squared_length(vectors[others[i, last]])
+        out[i] = values[i, k - 1] - values[i, last] <= TRUST * slack
+        count += out[i]
+    return count
+
+
+@kernel()
+def scan(
+    query: Float32s, vectors: Float32s, by_distance: bool, out: UInt32s, best: Float32s
+) -> None:
+    """The k nearest of all rows, ties by position, into ``out`` and ``best`` (k,): no shortcut."""
+    k = out.shape[0]
+    one = np.empty(1, dtype=np.uint32)
+    value = np.empty(1, dtype=np.float32)
+    size = 0
+    for row in range(vectors.shape[0]):
+        one[0] = row
+        closeness(query, vectors, one, by_distance, value)
+        if size == k and value[0] <= best[k - 1]:
+            continue
+        place = min(size, k - 1)
+        size = min(size + 1, k)
+        while place > 0 and best[place - 1] < value[0]:
+            out[place] = out[place - 1]
+            best[place] = best[place - 1]
+            place -= 1
+        out[place] = row
+        best[place] = value[0]
+
+
+@kernel(parallel=True)
+def scan_parallel(
+    queries: Float32s, rows: Ints, vectors: Float32s, by_distance: bool,
+    out: UInt32s, best: Float32s,
+) -> None:  # fmt: skip
+    """`scan` for the queries named by `rows`, into the same rows of ``out`` and ``best``."""
+    for r in numba.prange(rows.shape[0]):
+        row = rows[r]
+        scan(queries[row], vectors, by_distance, out[row], best[row])
 
 
 @kernel()

@@ -150,9 +150,11 @@ def diffuse_rows(
             for a in range(unsigned(size)):
                 position[nodes[a]] = OUTSIDE
             iterations[m_row], converged[m_row] = conjugate_gradient(
-                local_indptr, local_indices, local_values, size, 1.0 - alpha,
+                local_indptr, local_indices, local_values, size, 1.0,
                 tolerance, max_iterations, x, r, p, q,
             )  # fmt: skip
+            for a in range(unsigned(size)):
+                x[a] *= 1.0 - alpha
             if indptr[row] == indptr[row + unsigned(1)]:
                 # No edges: the walk goes nowhere, and the whole mass stays where it started.
                 x[0] = 1.0

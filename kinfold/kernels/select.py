@@ -65,7 +65,7 @@ def mass_cut(values: Floats, count: int, goal: float) -> tuple[float, int]:
         for a in range(right + 1, left):
             head += values[a]
             if head >= goal:
-                return values[a], a - right + _equal(values, low, right, values[a])
+                return values[a], a - right + _equal(values, 0, right, values[a])
         if left > high:
             low = high
             break

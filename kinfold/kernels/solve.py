@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kinfold.arrays import Floats, Ints
 from kinfold.kernels.jit import kernel, unsigned
 from kinfold.kernels.walk import OUTSIDE
@@ -77,7 +79,8 @@ def conjugate_gradient(
 
     Converged means ||b - (I - M) x|| <= tolerance * ||b||. The residual of the recurrence drifts
     away from the true one, so when the recurrence says stop, the true residual is computed and
-    decides; if it is too large, the iteration restarts from the x that it has.
+    decides; if it is too large, the iteration restarts from the x that it has, as long as that
+    makes it smaller: beyond the precision of the dtype it no longer does.
     """
     for a in range(unsigned(size)):
         x[a] = 0.0
@@ -85,8 +88,9 @@ def conjugate_gradient(
         p[a] = 0.0
     r[0] = right_side
     p[0] = right_side
-    goal = (tolerance * right_side) ** 2
+    goal = (float(tolerance) * right_side) ** 2
     rr = float(right_side) ** 2
+    reached = np.inf
     iterations = 0
     while iterations < max_iterations:
         pq = 0.0
@@ -97,6 +101,8 @@ def conjugate_gradient(
             q[a] = total
         for a in range(unsigned(size)):
             pq += p[a] * q[a]
+        if not pq > 0.0:
+            break
         step = x.dtype.type(rr / pq)
         fresh_rr = 0.0
         for a in range(unsigned(size)):
@@ -108,6 +114,9 @@ def conjugate_gradient(
             rr = residual(indptr, indices, values, size, right_side, x, r)
             if rr <= goal:
                 return iterations, True
+            if rr >= reached:
+                break
+            reached = rr
             for a in range(unsigned(size)):
                 p[a] = r[a]
             continue

@@ -88,10 +88,12 @@ def walk_set(
         cuts += 1
         for a in range(unsigned(count)):
             ordered[a] = fresh[a]
+        # The start stays, whatever its weight: the least of the others makes room.
+        ordered[0] = np.inf
         cut = kth_largest(ordered, count, max_row)
         ties = max_row
         for a in range(unsigned(count)):
-            if fresh[a] > cut:
+            if a == 0 or fresh[a] > cut:
                 ties -= 1
         kept = unsigned(0)
         for a in range(unsigned(count)):
@@ -100,7 +102,7 @@ def walk_set(
             if not keep and weight == cut and ties > 0:
                 keep = True
                 ties -= 1
-            if keep and kept < max_row:
+            if keep:
                 position[node] = kept
                 nodes[kept] = node
                 weights[kept] = 0.5 * weight

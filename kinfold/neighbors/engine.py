@@ -5,6 +5,7 @@ All of them keep one contract (`KnnEngine`), so that a search does not care whic
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,7 +15,13 @@ import numpy as np
 from kinfold.arrays import NOTHING, AnyArray, Float32s, UInt32s
 from kinfold.config import Neighbors
 from kinfold.errors import CorruptIndexError
-from kinfold.kernels.compare import score_lists
+from kinfold.kernels.compare import (
+    doubtful,
+    scan,
+    scan_parallel,
+    score_lists,
+    score_lists_parallel,
+)
 from kinfold.metric import Measure
 
 EngineKind = Literal["exact", "hnsw", "ivf"]
@@ -22,6 +29,9 @@ EngineKind = Literal["exact", "hnsw", "ivf"]
 EXACT_OPERATIONS = 5e12
 """auto: multiplications (n² d) up to which the gallery's self-join is exact: about a minute on
 two cores."""
+
+SPARE = 8
+"""Candidates beyond k that an exact engine is asked for."""
 
 HNSW_LINKS = 16
 HNSW_BUILD_BEAM = 80
@@ -110,20 +120,36 @@ class FaissEngine:
         parameters = None
         if self.kind == "hnsw" and k > HNSW_SEARCH_BEAM:
             parameters = faiss.SearchParametersHNSW(efSearch=2 * k)  # type: ignore[attr-defined]
-        _, found = self._index.search(queries, k, params=parameters)
+        try:
+            _, found = self._index.search(queries, k, params=parameters)
+        except (RuntimeError, MemoryError) as error:
+            reason = (str(error) or "it asks for too much memory").splitlines()[0]
+            raise CorruptIndexError(
+                f"the {self.kind} index is damaged: {reason}; run `kinfold verify`"
+            ) from None
+        if found.size and int(found.max()) >= self._index.ntotal:
+            raise CorruptIndexError(
+                f"the {self.kind} index is damaged: it names row {int(found.max())} of "
+                f"{self._index.ntotal}; run `kinfold verify`"
+            )
         return _as_positions(found)
 
-    def save(self, path: Path) -> None:
-        """Write the index as one file."""
-        faiss.write_index(self._index, str(path))
+    def save(self, write: Callable[[bytes], int]) -> None:
+        """Hand the index to `write`, piece by piece.
+
+        Not by name: faiss does not look at what closing its file says, and on a full disk calls an
+        index written whose end is missing.
+        """
+        writer = faiss.PyCallbackIOWriter(write)  # type: ignore[attr-defined]
+        faiss.write_index(self._index, writer)
 
     @classmethod
     def load(cls, path: Path, kind: EngineKind, rows: int, dimension: int) -> FaissEngine:
         """Open a written index by memory map, and hold it against what the manifest promises."""
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
+        except (RuntimeError, MemoryError) as error:
+            reason = (str(error) or "it asks for too much memory").splitlines()[0]
             raise CorruptIndexError(
                 f"{path}: expected a faiss index, cannot be read: {reason}"
             ) from None
@@ -153,7 +179,39 @@ def nearest(
     (m, k) uint32 positions (`NOTHING` at the end where fewer were found) and (m, k) float32
     similarities.
     """
-    found = engine.candidates(queries, k)
-    out = np.empty(found.shape, dtype=np.float32)
-    score_lists(queries, vectors, found, measure.by_distance, out)
+    found, out = closest(engine, vectors, measure, queries, k, parallel=False)
     return found, measure.similarity(out)
+
+
+def closest(
+    engine: KnnEngine,
+    vectors: Float32s,
+    measure: Measure,
+    queries: Float32s,
+    k: int,
+    *,
+    parallel: bool,
+) -> tuple[UInt32s, Float32s]:
+    """As `nearest`, but with closeness: inner products, or negated squared distances.
+
+    An exact engine is asked for some more than k. Where even the last of those might tie with the
+    k-th (duplicates, or rounding), the rows are scanned one by one: the answer then depends
+    neither on the order of an engine's additions nor on how many hits were asked for.
+    """
+    wide = min(k + SPARE, vectors.shape[0]) if engine.kind == "exact" else k
+    found = engine.candidates(queries, wide)
+    out = np.empty(found.shape, dtype=np.float32)
+    score = score_lists_parallel if parallel else score_lists
+    score(queries, vectors, found, measure.by_distance, out)
+    if wide > k:
+        doubt = np.empty(queries.shape[0], dtype=np.bool_)
+        exhaustive = wide == vectors.shape[0]
+        if not exhaustive and doubtful(queries, vectors, found, out, k, doubt):
+            rows = np.flatnonzero(doubt)
+            if parallel:
+                scan_parallel(queries, rows, vectors, measure.by_distance, found, out)
+            else:
+                for row in rows:
+                    scan(queries[row], vectors, measure.by_distance, found[row], out[row])
+        found, out = np.ascontiguousarray(found[:, :k]), np.ascontiguousarray(out[:, :k])
+    return found, out

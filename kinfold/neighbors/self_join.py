@@ -7,7 +7,7 @@ import numpy as np
 from kinfold.arrays import Float32s
 from kinfold.kernels.compare import score_lists_parallel, without_self
 from kinfold.metric import Measure
-from kinfold.neighbors.engine import KnnEngine
+from kinfold.neighbors.engine import KnnEngine, closest
 from kinfold.neighbors.lists import NeighborLists
 from kinfold.progress import Progress, ProgressCallback, silent
 
@@ -44,7 +44,7 @@ def self_join(
     for start in range(0, rows, BATCH_ROWS):
         end = min(start + BATCH_ROWS, rows)
         queries = np.ascontiguousarray(vectors[start:end])
-        found = engine.candidates(queries, k + 1)
+        found, _ = closest(engine, vectors, measure, queries, k + 1, parallel=True)
         without_self(found, start, ids[start:end])
         score_lists_parallel(
             queries, vectors, ids[start:end], measure.by_distance, values[start:end]

@@ -143,7 +143,7 @@ class Index:
             No such model.
         """
         prepared = as_queries(queries, self.dimension, self._stored.measure.normalises)
-        self._check_count("k", k)
+        k = self._check_count("k", k)
         positions, scores, similarities, reached = self._ranked(prepared, k, model, k_q, seeds)
         return self._hits(positions, scores, similarities, reached)
 
@@ -160,9 +160,9 @@ class Index:
 
         As `search` with the items' own vectors; 1 <= k <= n - 1.
         """
-        if isinstance(ids, (str, int)):
+        if isinstance(ids, str | int | np.integer):
             raise InputError(f"ids: expected a list of ids, found the single value {ids!r}")
-        self._check_count("k", k, itself=True)
+        k = self._check_count("k", k, itself=True)
         own = np.array([self.position(item) for item in ids], dtype=np.uint32)
         prepared = np.ascontiguousarray(self.vectors[own])
         wide, wide_scores, wide_similarities, reached = self._ranked(
@@ -227,9 +227,14 @@ class Index:
 
     def warm_up(self) -> None:
         """Compile the kernels and touch what every query touches, so that none pays for it."""
-        probe = np.ascontiguousarray(self.vectors[:1])
+        # Copies: kernels are compiled apart for read-only arrays, and queries are not read-only.
+        probe = self.vectors[:1].copy()
+        ranked = np.arange(2, dtype=np.uint32)
+        self._combiner.fill(ranked, ranked.copy(), np.zeros(2, dtype=np.float32), 1)
         for model in self.models:
-            self._ranked(probe, min(2, len(self)), model, None, None)
+            hits = self._hits(*self._ranked(probe, 2, model, None, None))
+            if model != KNN:
+                self.explain(probe, hits.ids[0, 0], model)
 
     # The way of a batch: neighbours, seeds, S·C, fill-up, similarities.
 
@@ -322,16 +327,16 @@ class Index:
     def _k_q(self, model: StoredModel, k_q: int | None) -> int:
         if k_q is None:
             return min(model.info.config.k_q, len(self))
-        self._check_count("k_q", k_q)
-        return k_q
+        return self._check_count("k_q", k_q)
 
-    def _check_count(self, name: str, value: int, itself: bool = False) -> None:
+    def _check_count(self, name: str, value: int, itself: bool = False) -> int:
         most = len(self) - 1 if itself else len(self)
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise InputError(f"{name}: expected a whole number of at least 1, found {value!r}")
         if value > most:
             without = " besides the item itself" if itself else ""
             raise InputError(f"{name} = {value}, but the gallery holds {most} items{without}")
+        return int(value)
 
     def iterate_rows(self, model: str | None = None) -> Iterator[tuple[UInt32s, Float32s]]:
         """Rows of C one by one as (columns, values): for analysis and tests, not for queries."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from kinfold.arrays import NOTHING, Float32s, UInt32s
 from kinfold.config import Seeds
-from kinfold.metric import Measure
+from kinfold.metric import Measure, power
 
 
 def seed_weights(
@@ -33,7 +33,15 @@ def seed_weights(
     thresholds:
         (n,) the k_d-th similarity of every item.
     """
-    weights = measure.affinity(similarities, gamma)
+    if measure.metric == "inner_product":
+        # In units of the best seed, so that the length of the query changes no ranking.
+        best = similarities.max(axis=1, keepdims=True)
+        similarities_used = np.divide(
+            similarities, best, out=np.zeros_like(similarities), where=best > 0
+        )
+        weights = power(similarities_used, gamma)
+    else:
+        weights = measure.affinity(similarities, gamma)
     if seeds == "reciprocal":
         safe = np.where(positions == NOTHING, 0, positions)
         keep = similarities >= thresholds[safe]

@@ -1,0 +1,1 @@
+"""The HTTP service: searches over the collections of one data folder."""

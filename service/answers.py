@@ -1,0 +1,153 @@
+"""What the service answers, as models: they describe it, in the API's description and in tests.
+
+Only small answers are made through them; a search writes its answer directly.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from kinfold.config import BuildConfig, Metric
+from kinfold.index.ids import Id
+
+Status = Literal["warming", "ready", "failed"]
+
+
+class Share(BaseModel):
+    """What one neighbour of the query gave to a hit's score: score = Σ weight · C."""
+
+    id: Id
+    similarity: float = Field(description="Of the neighbour to the query.")
+    weight: float = Field(description="With which the neighbour seeds the diffusion.")
+    contribution: float = Field(description="Its part of the score.")
+    share: float = Field(description="Its part of the score, from 0 to 1.")
+
+
+class Hit(BaseModel):
+    """One item found."""
+
+    id: Id
+    score: float = Field(
+        description="What hits are ranked by. For a diffusion model: relative, comparable within "
+        "one query only, 0 where the diffusion did not reach. For knn: the similarity."
+    )
+    similarity: float = Field(
+        description="What the collection's metric says of query and item alone: absolute."
+    )
+    payload: dict[str, Any] | None = Field(None, description="Only with with_payload.")
+    explain: list[Share] | None = Field(
+        None,
+        description="Only with explain: the largest share first; empty where the diffusion did "
+        "not reach.",
+    )
+
+
+class QueryResult(BaseModel):
+    """What was found for one query."""
+
+    hits: list[Hit] = Field(description="The k best, best first.")
+    reached: int = Field(
+        description="How many of the hits the diffusion reached; the others follow in the order "
+        "of plain kNN. 0 for knn."
+    )
+
+
+class SearchAnswer(BaseModel):
+    """The answer to a search."""
+
+    collection: str
+    version: str = Field(description="The version of the collection that answered.")
+    model: str = Field(description="The model that answered.")
+    took_ms: float = Field(
+        description="From the arrival of the whole request to the making of the answer."
+    )
+    results: list[QueryResult] = Field(description="One a query, in the order of the queries.")
+
+
+class ModelInfo(BaseModel):
+    """One model of a collection: its parameters, and its matrix C."""
+
+    name: str
+    parameters: BuildConfig
+    stored: int = Field(description="Values of C.")
+    mean_row: float = Field(description="Values of a row of C, on average.")
+    longest_row: int = Field(description="Values of the longest row of C.")
+    dtype: str = Field(description="How the values of C are stored.")
+    edges: int = Field(description="Edges of the graph that the diffusion walked.")
+    isolated: int = Field(description="Items without an edge.")
+    not_converged: int = Field(description="Rows of C that missed the tolerance.")
+    mean_iterations: float = Field(description="Iterations that a row took, on average.")
+
+
+class CollectionInfo(BaseModel):
+    """A collection and the version of it that is open."""
+
+    name: str
+    status: Status
+    version: str
+    created: str = Field(description="When the version was built, UTC.")
+    kinfold_version: str = Field(description="Which Kinfold built it.")
+    rows: int
+    dimension: int
+    metric: Metric
+    ids: Literal["rows", "int64", "string"] = Field(
+        description="Kind of the ids; rows: the row numbers."
+    )
+    payload_columns: list[str]
+    engine: Literal["exact", "hnsw", "ivf"] = Field(description="How neighbours are found.")
+    neighbor_recall: float = Field(
+        description="Of the gallery's neighbour lists; 1 when they are exact."
+    )
+    default_model: str
+    models: list[str] = Field(description="What a search may name, the default first.")
+    details: list[ModelInfo] = Field(description="One a diffusion model.")
+
+
+class CollectionState(BaseModel):
+    """A collection in a list."""
+
+    name: str
+    status: Status
+    reason: str | None = Field(None, description="Why it failed.")
+    version: str | None = Field(None, description="The version that is open.")
+    rows: int | None = None
+    dimension: int | None = None
+
+
+class CollectionList(BaseModel):
+    """All collections of the service, by name."""
+
+    collections: list[CollectionState]
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """The service can answer searches."""
+
+    status: Literal["ready", "degraded"] = Field(
+        description="degraded: some collections failed; the others are ready."
+    )
+    collections: list[CollectionState]
+
+
+class ProblemDetails(BaseModel):
+    """Any error, RFC 9457."""
+
+    type: str = Field(description="The kind of problem: where /docs explains it.")
+    title: str
+    status: int
+    detail: str = Field(description="What happened, and what to do about it.")
+    instance: str = Field(description="The path of the request.")
+    request_id: str | None = Field(description="As in the header X-Request-ID, and in the log.")
+    expected: Any = Field(None, description="What would have been right, where that can be said.")
+    found: Any = Field(None, description="What was there instead, shortened.")
+    collections: list[CollectionState] | None = Field(
+        None, description="Of not-ready: how far each collection is."
+    )

@@ -1,0 +1,74 @@
+"""The application: settings in, a FastAPI application out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
+
+from fastapi import FastAPI
+
+from kinfold import __version__
+from service import handlers
+from service.collections import Collections
+from service.description import SUMMARY
+from service.middleware import RequestLog
+from service.openapi import describe_api
+from service.pool import SearchPool
+from service.routes import router
+from service.settings import Settings, load_settings
+from service.state import Service
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application; what it serves is opened when it starts.
+
+    Parameters
+    ----------
+    settings:
+        None: from the environment.
+
+    Raises
+    ------
+    InputError
+        Bad settings. A data folder that cannot be read is refused at the start.
+    """
+    chosen = load_settings() if settings is None else settings
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        collections = Collections(chosen.data)
+        pool = SearchPool(chosen.threads, chosen.queue)
+        app.state.service = Service(chosen, collections, pool)
+        collections.start()
+        try:
+            yield
+        finally:
+            pool.close()
+            collections.close()
+            # Files stay mapped as long as anything refers to them.
+            del app.state.service
+
+    app = FastAPI(
+        title="Kinfold",
+        summary=SUMMARY,
+        version=__version__,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        # FastAPI's own pages load scripts from another host; `routes` has one that does not.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.include_router(router)
+    app.add_middleware(RequestLog)
+    handlers.install(app)
+
+    @cache
+    def description() -> dict[str, Any]:
+        return describe_api(app)
+
+    app.openapi = description  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,63 @@
+"""Running the service in this process."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+
+import uvicorn
+
+from kinfold.errors import InputError
+from service.app import create_app
+from service.collections import find_collections
+from service.logs import configure, service_log
+from service.settings import Settings, load_settings
+
+_SECONDS_TO_FINISH = 30
+
+
+def serve(settings: Settings | None = None) -> None:
+    """Serve until SIGINT or SIGTERM; requests that run are answered first.
+
+    Parameters
+    ----------
+    settings:
+        None: from the environment.
+
+    Raises
+    ------
+    InputError
+        Bad settings, a data folder that cannot be read, or an address that cannot be listened on.
+    """
+    chosen = load_settings() if settings is None else settings
+    configure(chosen.log_level)
+    # The application looks again when it starts, but there a bad folder is a traceback in the log.
+    find_collections(chosen.data)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(chosen),
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+        )
+    )
+    with _listen(chosen) as listener, suppress(KeyboardInterrupt):
+        host, port = listener.getsockname()[:2]
+        service_log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        server.run(sockets=[listener])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise InputError(
+            f"KINFOLD_HOST and KINFOLD_PORT: cannot listen on {settings.host} port "
+            f"{settings.port}: {error.strerror}"
+        ) from None

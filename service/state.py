@@ -1,0 +1,26 @@
+"""The parts of the running service, and the way from a request to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+
+from service.collections import Collections
+from service.pool import SearchPool
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the addresses work with; ``app.state.service`` while the application runs."""
+
+    settings: Settings
+    collections: Collections
+    pool: SearchPool
+
+
+def service_of(request: Request) -> Service:
+    """The running service."""
+    return cast("Service", request.app.state.service)

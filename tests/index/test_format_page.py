@@ -1,0 +1,88 @@
+"""docs/format.md says what is on disk: its code runs, and no file or field is missing from it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import kinfold
+from kinfold import BuildConfig
+from kinfold.index import Manifest, ModelInfo, layout
+from kinfold.index.manifest import _MOST_BYTES, FORMAT_VERSION, FileInfo, digest
+from kinfold.index.publish import CURRENT, VERSIONS
+
+from .support import ROOT, files_of, gallery, live
+
+PAGE = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+
+
+def row_of_c():
+    """The function of the page's code block."""
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    names = {}
+    exec(compile(code, "docs/format.md", "exec"), names)  # noqa: S102 - our own page
+    body = code.partition("def row_of_c")[2].strip().splitlines()[1:]
+    assert len(body) == 8
+    return names["row_of_c"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "several blocks"])
+def test_the_code_reads_the_matrix(full, tmp_path, dtype):
+    path = full
+    if dtype != "several blocks":
+        path = tmp_path
+        kinfold.build(gallery(), path, config=BuildConfig(dtype=dtype, k_d=5))
+    index = kinfold.open(path)
+    read = row_of_c()
+    for row, (columns, values) in enumerate(index.iterate_rows()):
+        found_columns, found_values = read(live(path), row)
+        np.testing.assert_array_equal(found_columns, columns)
+        np.testing.assert_array_equal(found_values, values)
+    model = index.manifest.models["default"]
+    assert (len(model.blocks) > 1) == (dtype == "several blocks")
+
+
+def test_every_file_is_described(full):
+    table = PAGE.partition("## The files of a version")[2].partition("### Scaling")[0]
+    tree = PAGE.partition("```text")[2].partition("```")[0]
+    for name in files_of(live(full)):
+        last = name.rpartition("/")[2]
+        generic = re.sub(r"-\d{5}\.npy", "-*.npy", last)
+        assert f"| `{generic}` |" in table, name
+        assert re.sub(r"-\d{5}\.npy", "-00000.npy", last) in tree, name
+    for name in (CURRENT, "LOCK", VERSIONS, "manifest.json", ".building-"):
+        assert name in tree
+
+
+def test_every_field_is_described():
+    tables = PAGE.partition("## The manifest")[2].partition("## Publishing")[0]
+    for fields in (Manifest.model_fields, ModelInfo.model_fields, FileInfo.model_fields):
+        for name in fields:
+            assert f"`{name}`" in tables, name
+
+
+def test_types_are_those_that_are_written(full):
+    dtypes = {"float32": "<f4", "uint32": "<u4", "int64": "<i8", "float16 or float32": "<f2"}
+    rows = re.findall(r"^\| `([a-z*-]+)\.npy` \| (.*?) \(", PAGE, flags=re.MULTILINE)
+    assert len(rows) == 8
+    for name, words in rows:
+        (file, *_) = sorted(live(full).rglob(f"{name}.npy"))
+        assert np.load(file).dtype.str == dtypes[words], name
+
+
+def test_numbers_on_the_page_are_those_of_the_code():
+    assert f"format {FORMAT_VERSION}" in PAGE
+    assert f"times {layout.VALUE_SCALE:.0f}" in PAGE
+    assert layout.BLOCK_VALUES == 2**25
+    assert "2^25" in PAGE
+    assert f"at most {_MOST_BYTES >> 20} MiB" in PAGE
+    assert f"{len(digest(b''))} hexadecimal" in PAGE
+    assert str(2**32 - 1) in PAGE
+
+
+def test_errors_on_the_page_exist():
+    names = set(re.findall(r"`(\w+Error)`", PAGE))
+    assert names == {"BusyError", "CorruptIndexError", "FormatError", "NewerFormatError"}
+    assert all(hasattr(kinfold, name) for name in names)

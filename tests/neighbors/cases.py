@@ -1,0 +1,33 @@
+"""Vectors to find neighbours in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kinfold.metric import Measure
+from kinfold.neighbors import ExactEngine, FaissEngine
+from kinfold.validate import normalised
+
+METRICS = ["cosine", "l2", "inner_product"]
+ENGINES = ["exact", "hnsw", "ivf"]
+
+
+def clustered(rows=3000, dimension=32, centres=60, spread=0.5, seed=0):
+    rng = np.random.default_rng(seed)
+    middle = rng.normal(size=(centres, dimension))
+    vectors = middle[rng.integers(centres, size=rows)] + spread * rng.normal(size=(rows, dimension))
+    return vectors.astype(np.float32)
+
+
+def ready(vectors, metric):
+    """(vectors as a build stores them, measure)."""
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    return (normalised(vectors, "vectors", 0) if metric == "cosine" else vectors), Measure(metric)
+
+
+def engine_of(kind, vectors, measure):
+    if kind == "exact":
+        return ExactEngine(vectors, measure)
+    engine = FaissEngine.empty(kind, vectors, measure)
+    engine.add(vectors)
+    return engine

@@ -1,0 +1,62 @@
+"""Approximate neighbours: how many are true, and whether the estimate says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kinfold.arrays import NOTHING
+from kinfold.neighbors import ExactEngine, NeighborLists, estimate_recall, self_join
+
+from .cases import METRICS, clustered, engine_of, ready
+
+K = 10
+
+
+def true_recall(lists, exact):
+    """A neighbour counts when it is as close as the true k-th one."""
+    return float((lists.similarities >= exact.similarities[:, -1:]).mean())
+
+
+@pytest.fixture(scope="module", params=METRICS)
+def gallery(request):
+    vectors, measure = ready(clustered(3000, 32), request.param)
+    return vectors, measure, self_join(ExactEngine(vectors, measure), vectors, measure, K)
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
+def test_recall_and_its_estimate(gallery, kind):
+    vectors, measure, exact = gallery
+    lists = self_join(engine_of(kind, vectors, measure), vectors, measure, K)
+    recall = true_recall(lists, exact)
+    assert recall >= 0.9
+    assert estimate_recall(lists, vectors, measure, K) == pytest.approx(recall, abs=0.05)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_the_estimate_follows_the_truth_downwards(gallery, share):
+    """Lists of which a known share was spoilt, so that the estimate has something to miss."""
+    vectors, measure, exact = gallery
+    rng = np.random.default_rng(0)
+    spoilt = rng.random(exact.ids.shape) < share
+    values = np.where(spoilt, -np.inf, exact.similarities).astype(np.float32)
+    order = np.argsort(-values, axis=1, kind="stable")
+    lists = NeighborLists(
+        np.take_along_axis(np.where(spoilt, NOTHING, exact.ids), order, axis=1),
+        np.take_along_axis(values, order, axis=1),
+    )
+    estimate = estimate_recall(lists, vectors, measure, K)
+    assert estimate == pytest.approx(1 - share, abs=0.05)
+    everywhere = estimate_recall(lists, vectors, measure, K, sample_rows=3000)
+    assert everywhere == pytest.approx(true_recall(lists, exact), abs=1e-9)
+
+
+def test_duplicates_cost_nothing():
+    """Any ten of thirty equal items are as good as any other ten."""
+    vectors, measure = ready(np.repeat(clustered(20, 8), 30, axis=0), "cosine")
+    group = np.arange(600) // 30 * 30
+    last = group[:, None] + 29 - np.arange(K + 1)
+    ids = np.array([[j for j in row if j != i][:K] for i, row in enumerate(last)], dtype=np.uint32)
+    values = np.full(ids.shape, 2.0, dtype=np.float32)
+    values[:] = self_join(ExactEngine(vectors, measure), vectors, measure, K).similarities
+    assert estimate_recall(NeighborLists(ids, values), vectors, measure, K) == 1.0

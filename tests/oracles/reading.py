@@ -1,0 +1,48 @@
+"""What the library gives, as dense arrays to compare."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def dense(blocks, rows):
+    """Blocks of rows of C as one (n, n) float64 matrix."""
+    result = np.zeros((rows, rows))
+    for block in blocks:
+        for place in range(len(block.indptr) - 1):
+            begin, end = block.indptr[place], block.indptr[place + 1]
+            result[block.first_row + place, block.columns[begin:end]] = block.values[begin:end]
+    return result
+
+
+def stored_matrix(index):
+    """C of an open index, (n, n) float64."""
+    result = np.zeros((len(index), len(index)))
+    for row, (columns, values) in enumerate(index.iterate_rows()):
+        result[row, columns] = values
+    return result
+
+
+def by_position(hits, values, rows):
+    """(m, n): `values` of the hits put where the items are."""
+    result = np.zeros((len(hits), rows))
+    np.put_along_axis(result, hits.positions.astype(np.int64), values, axis=1)
+    return result
+
+
+def assert_rows_close(found, expected, tolerance):
+    """Rows agree to `tolerance` times the largest value of the expected row."""
+    largest = np.abs(expected).max(axis=1)
+    error = np.abs(found - expected).max(axis=1)
+    worst = int(np.argmax(error - tolerance * largest))
+    assert (error <= tolerance * largest).all(), (
+        f"row {worst}: off by {error[worst]:.3g}, largest value {largest[worst]:.3g}"
+    )
+
+
+def assert_scores_close(found, expected, metric, tolerance):
+    """Scores of one query agree; by inner product up to the query's length, which ranks nothing."""
+    if metric == "inner_product":
+        found = found / found.max(axis=1, keepdims=True)
+        expected = expected / expected.max(axis=1, keepdims=True)
+    assert_rows_close(found, expected, tolerance)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from oracles.galleries import BY_NAME
+from oracles.reading import stored_matrix
+
+import kinfold
+from kinfold.search.combine import Combiner, entry
+from kinfold.search.index import Index
+
+from .conftest import built
+
+
+@pytest.fixture(scope="module", params=["float16", "float32"])
+def index(request, tmp_path_factory):
+    return built(BY_NAME["two parts"], tmp_path_factory.mktemp("index"), dtype=request.param)
+
+
+def combined(combiner, model, seeds, weights, k):
+    found = np.full(k, 77, dtype=np.uint32)
+    scores = np.full(k, -1, dtype=np.float32)
+    size = combiner.combine(
+        model, np.array(seeds, dtype=np.uint32), np.array(weights, dtype=np.float32), found, scores
+    )
+    return size, found, scores
+
+
+def test_equals_the_dense_product(index):
+    C = stored_matrix(index)
+    model = index._stored.models["default"]
+    combiner = Combiner(len(index))
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        seeds = rng.permutation(len(index))[: rng.integers(1, 9)]
+        weights = rng.uniform(0, 1, size=len(seeds)) * (rng.random(len(seeds)) < 0.8)
+        F = weights @ C[seeds]
+        k = int(rng.integers(1, len(index) + 1))
+        size, found, scores = combined(combiner, model, seeds, weights, k)
+        assert size == min(k, np.count_nonzero(F))
+        np.testing.assert_allclose(scores[:size], F[found[:size]], rtol=1e-5)
+        np.testing.assert_allclose(scores[:size], np.sort(F)[::-1][:size], rtol=1e-5)
+        # What lies behind the last hit is not its business.
+        assert set(found[size:]) <= {77}
+        assert set(scores[size:]) <= {-1}
+        assert not combiner._scratch().scores.any()
+
+
+def test_scratch_grows_with_the_query(index):
+    model = index._stored.models["default"]
+    combiner = Combiner(len(index))
+    everything = np.arange(len(index))
+    stored = int(model.indptr[-1])
+    assert stored > 1024
+    size, found, _ = combined(combiner, model, everything, np.ones(len(index)), len(index))
+    assert size == len(index)
+    assert sorted(found.tolist()) == everything.tolist()
+    assert combiner._scratch().touched.size > stored
+
+
+def test_entries(index):
+    C = stored_matrix(index)
+    model = index._stored.models["default"]
+    found = [[entry(model, i, j) for j in range(len(index))] for i in range(len(index))]
+    np.testing.assert_allclose(found, C, rtol=1e-7)
+
+
+def with_columns(index, change):
+    """The same index with the columns of C altered, as a damaged file would have them."""
+    model = index._stored.models["default"]
+    columns = model.columns[0].copy()
+    change(columns)
+    damaged = dataclasses.replace(model, columns=[columns])
+    return Index(dataclasses.replace(index._stored, models={"default": damaged}))
+
+
+def test_a_damaged_row_is_reported_and_leaves_no_trace(index):
+    """The queries before and after it, on the same thread, are answered as ever."""
+    gallery = BY_NAME["two parts"]
+    good, bad = gallery.queries[0], gallery.queries[1]
+    hit = set(index.search(bad, 1, "knn").positions[0].tolist())
+    model = index._stored.models["default"]
+    _, _, end = model.row(hit.pop())
+
+    def out_of_range(columns):
+        columns[end - 1] = len(index)
+
+    damaged = with_columns(index, out_of_range)
+    before = damaged.search(good, 10, k_q=1)
+    for _ in range(2):
+        with pytest.raises(kinfold.CorruptIndexError, match=f"outside the gallery of {len(index)}"):
+            damaged.search(bad, 10, k_q=1)
+        after = damaged.search(good, 10, k_q=1)
+        np.testing.assert_array_equal(after.positions, before.positions)
+        np.testing.assert_array_equal(after.scores, before.scores)
+
+
+def test_a_row_that_ends_outside_its_block_is_reported(index):
+    model = index._stored.models["default"]
+    indptr = model.indptr.copy()
+    indptr[5] = indptr[-1] + 1
+    damaged = dataclasses.replace(model, indptr=indptr)
+    with pytest.raises(kinfold.CorruptIndexError, match=r"row 4 claims values .*`kinfold verify`"):
+        damaged.row(4)
+    assert model.row(4)[0] == 0
+
+
+def test_rows_of_several_blocks(index):
+    """As a large matrix is stored: split in blocks, each row found in the right one."""
+    model = index._stored.models["default"]
+    cuts = [0, 1, 30, 69]
+    ends = [*cuts[1:], len(index)]
+    pieces = [
+        slice(int(model.indptr[a]), int(model.indptr[b])) for a, b in zip(cuts, ends, strict=True)
+    ]
+    split = dataclasses.replace(
+        model,
+        first_rows=cuts,
+        columns=[model.columns[0][piece] for piece in pieces],
+        values=[model.values[0][piece] for piece in pieces],
+    )
+    several = Index(dataclasses.replace(index._stored, models={"default": split}))
+    np.testing.assert_array_equal(stored_matrix(several), stored_matrix(index))
+    queries = BY_NAME["two parts"].queries
+    np.testing.assert_array_equal(
+        several.search(queries, 30).scores, index.search(queries, 30).scores
+    )

@@ -1,0 +1,183 @@
+"""Thousands of requests that nobody would write: every answer is as described, none a 5xx."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import httpx
+import numpy as np
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+from schemathesis.generation import GenerationMode
+from service_client import JSON, NPY, RAW, Client
+from test_service_openapi import DOCUMENT
+from test_service_search import npy
+
+from service.answers import ProblemDetails, SearchAnswer
+
+SEARCH = "/v1/collections/{collection}/search"
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+ANSWER, PROBLEM = TypeAdapter(SearchAnswer), TypeAdapter(ProblemDetails)
+
+# A slow machine gets through fewer cases, not into a failure.
+SECONDS = 6.0
+CHUNK = 100
+
+# No shrinking: a failing request is small enough, and the time is better spent on more of them.
+chunk = settings(
+    max_examples=CHUNK,
+    database=None,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def check(answer: httpx.Response) -> int:
+    """The status of an answer, which is either what was asked for or a problem of the client's."""
+    if answer.status_code == 200:
+        ANSWER.validate_json(answer.content, strict=True)
+    else:
+        assert 400 <= answer.status_code < 500, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert PROBLEM.validate_json(answer.content, strict=True).status == answer.status_code
+    return answer.status_code
+
+
+def fuzz(send: Callable[[st.DataObject], int], most: int) -> Counter[int]:
+    """Statuses of up to `most` requests, as many as the time allows.
+
+    In chunks, because Hypothesis holds a test that stops when a clock says so to be flaky.
+    """
+    seen: Counter[int] = Counter()
+    end = time.monotonic() + SECONDS
+    for number in range(most // CHUNK):
+
+        @seed(number)
+        @chunk
+        @given(st.data())
+        def run(data: st.DataObject) -> None:
+            seen[send(data)] += 1
+
+        run()
+        if time.monotonic() > end:
+            break
+    return seen
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_described_requests(client: Client, mode: GenerationMode) -> None:
+    """Requests made from the committed description, valid ones and others."""
+    cases = SCHEMA[SEARCH]["POST"].as_strategy(generation_mode=mode)
+
+    def send(data: st.DataObject) -> int:
+        case = data.draw(cases)
+        case.path_parameters["collection"] = data.draw(st.sampled_from(["photos", "words"]))
+        given = case.as_transport_kwargs(base_url="http://test")
+        given.pop("cookies", None)
+        if "data" in given:
+            given["content"] = given.pop("data")
+        return check(client.send(given.pop("method"), given.pop("url"), **given))
+
+    seen = fuzz(send, 1000)
+    assert {404, 422} & set(seen)
+    if mode is GenerationMode.NEGATIVE:
+        # Some mutations only leave an option out, and some are undone by the transport.
+        assert seen[200] < seen.total() / 2
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+numbers = st.floats(width=32) | st.integers(-(2**70), 2**70)
+small = st.floats(-9, 9, width=32)
+vector = st.lists(small, min_size=16, max_size=16) | st.lists(numbers, min_size=15, max_size=17)
+item = st.integers(-2, 310) | st.integers(0, 299).map(lambda i: f"wörd {i}") | st.text(max_size=4)
+fields = {
+    "vector": vector,
+    "vectors": st.lists(vector, max_size=4),
+    "id": item,
+    "ids": st.lists(item, max_size=6),
+    "k": st.integers(-1, 310),
+    "k_q": st.integers(-1, 310),
+    "model": st.sampled_from(["default", "knn", "other"]) | st.text(max_size=3),
+    "seeds": st.sampled_from(["plain", "reciprocal", ""]),
+    "explain": st.booleans(),
+    "with_payload": st.booleans(),
+}
+optional = {
+    name: fields[name] for name in ("k", "k_q", "model", "seeds", "explain", "with_payload")
+}
+query = st.sampled_from(["vector", "vectors", "id", "ids"]).flatmap(
+    lambda name: st.fixed_dictionaries({name: fields[name]}, optional=optional)
+)
+wild = st.fixed_dictionaries(
+    {}, optional={name: value | anything for name, value in fields.items()}
+)
+body = query | query | wild
+
+
+def test_json_bodies(client: Client) -> None:
+    collections = st.sampled_from(["photos", "words", "parts"])
+
+    def send(data: st.DataObject) -> int:
+        content = json.dumps(data.draw(body)).encode()
+        return check(client.search_bytes(data.draw(collections), content, JSON))
+
+    assert {200, 400, 404, 422} >= set(fuzz(send, 3000)) >= {200, 422}
+
+
+def test_mutated_bodies(client: Client) -> None:
+    """Good bodies of every kind with bytes changed, cut out, doubled."""
+    chance = random.Random(7)
+    good = [
+        (json.dumps({"vector": [0.5] * 16, "k": 3, "with_payload": True}).encode(), JSON),
+        (json.dumps({"vectors": [[1.5, -2e3] * 8] * 3, "model": "knn"}).encode(), JSON),
+        (json.dumps({"ids": [1, 5, 299], "k": 2, "explain": True}).encode(), JSON),
+        (np.ones((3, 16), dtype="<f4").tobytes(), RAW),
+        (npy(np.ones((2, 16), dtype="<f4")), NPY),
+        (npy(np.ones((2, 16), dtype="<f8")), NPY),
+    ]
+
+    async def many(count: int) -> Counter[int]:
+        seen: Counter[int] = Counter()
+        end = time.monotonic() + SECONDS
+        for _ in range(count):
+            content, content_type = chance.choice(good)
+            path = SEARCH.format(collection="photos")
+            changed = mutated(content, chance)
+            seen[check(await client.post_bare(path, changed, content_type))] += 1
+            if time.monotonic() > end:
+                break
+        return seen
+
+    seen = client.portal.call(many, 9000)
+    assert {200, 400, 422} <= set(seen)
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """Content with up to three places changed, flipped, cut out or doubled."""
+    changed = bytearray(content)
+    for _ in range(chance.randint(0, 3)):
+        at = chance.randrange(len(changed))
+        match chance.randrange(4):
+            case 0:
+                changed[at] = chance.randrange(256)
+            case 1:
+                changed[at] ^= 1 << chance.randrange(8)
+            case 2:
+                del changed[at : at + chance.randrange(1, 9)]
+            case 3:
+                changed[at:at] = changed[at : at + chance.randrange(1, 9)]
+    return bytes(changed)

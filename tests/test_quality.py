@@ -1,0 +1,122 @@
+"""Mean average precision on real images: what the library is for.
+
+Queries are held out of the gallery, rankings are complete, labels decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import kinfold
+from kinfold import BuildConfig
+
+
+@dataclass(frozen=True)
+class Split:
+    gallery: np.ndarray
+    labels: np.ndarray
+    queries: np.ndarray
+    query_labels: np.ndarray
+
+    def mean_average_precision(self, index, model=None):
+        hits = index.search(self.queries, k=len(index), model=model)
+        return kinfold.evaluate.score_by_labels(
+            hits.positions.astype(np.int64), self.query_labels, self.labels
+        ).mean_average_precision
+
+
+def shared(folder, name):
+    path = folder / f"{name}.npz"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    with np.load(path) as data:
+        X, y, held_out = data["X"], data["y"], data["is_query"]
+    return Split(X[~held_out], y[~held_out], X[held_out], y[held_out])
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(X))
+    queries, gallery = order[:359], order[359:]
+    return Split(X[gallery], y[gallery], X[queries], y[queries])
+
+
+@pytest.fixture(scope="module")
+def mpeg7(shared_data):
+    return shared(shared_data, "mpeg7_lite0gem")
+
+
+@pytest.fixture(scope="module")
+def palm(shared_data):
+    return shared(shared_data, "Palm_px")
+
+
+@pytest.fixture(scope="module")
+def coil20(shared_data):
+    return shared(shared_data, "COIL20_px")
+
+
+@pytest.fixture
+def split(request):
+    return request.getfixturevalue(request.param)
+
+
+COIL20 = {"k_d": 8, "alpha": 0.99}
+
+
+@pytest.mark.parametrize(
+    ("split", "settings", "least"),
+    [
+        ("digits", {}, 0.86),
+        ("mpeg7", {}, 0.83),
+        ("palm", {}, 0.92),
+        ("coil20", COIL20, 0.87),
+    ],
+    indirect=["split"],
+)
+def test_mean_average_precision(split, settings, least, tmp_path):
+    index = kinfold.build(split.gallery, tmp_path, config=BuildConfig(**settings))
+    found = split.mean_average_precision(index)
+    plain = split.mean_average_precision(index, "knn")
+    assert found >= least
+    assert found > plain + 0.05
+    assert index.manifest.models["default"].not_converged == 0
+
+
+@pytest.mark.parametrize(
+    ("split", "settings"),
+    [("digits", {}), ("mpeg7", {}), ("coil20", COIL20)],
+    indirect=["split"],
+)
+def test_half_precision_costs_nothing(split, settings, tmp_path):
+    half, single = (
+        split.mean_average_precision(
+            kinfold.build(
+                split.gallery, tmp_path / dtype, config=BuildConfig(dtype=dtype, **settings)
+            )
+        )
+        for dtype in ("float16", "float32")
+    )
+    assert half == pytest.approx(single, abs=0.001)
+
+
+@pytest.mark.parametrize("settings", [{}, COIL20], ids=["default", "k_d 8, alpha .99"])
+@pytest.mark.parametrize("split", ["digits", "mpeg7", "coil20"], indirect=True)
+def test_short_rows_along_the_graph_are_worth_long_ones_by_distance(split, settings, tmp_path):
+    """T = 200 chosen by a walk, against the published T = 1000 nearest neighbours."""
+    found = {
+        truncation: split.mean_average_precision(
+            kinfold.build(
+                split.gallery,
+                tmp_path / truncation,
+                config=BuildConfig(truncation=truncation, max_row=max_row, mass=1, **settings),
+            )
+        )
+        for truncation, max_row in (("graph", 200), ("nearest", 1000))
+    }
+    assert found["graph"] >= found["nearest"] - 0.005
