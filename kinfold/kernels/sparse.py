@@ -25,9 +25,11 @@ def add_row(
     for e in range(unsigned(indptr[row]), unsigned(indptr[row + unsigned(1)])):
         place = indices[e]
         before = total[place]
+        after = before + weight * values[e]
         touched[filled] = place
-        filled += unsigned(before == 0)
-        total[place] = before + weight * values[e]
+        # A product may underflow to zero: then the place is not touched yet.
+        filled += unsigned((before == 0) & (after > 0))
+        total[place] = after
     return signed(filled)
 
 
@@ -131,7 +133,7 @@ def chained_rows(
                 for a in range(kept):
                     mass += out[i, a]
                 for a in range(kept):
-                    out[i, a] /= mass
+                    out[i, a] /= max(mass, np.float32(1e-30))
             sort_columns(columns[i], out[i], kept, n - 1, spare, spare_values, histogram)
             length[i] = kept
 

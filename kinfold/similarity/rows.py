@@ -66,9 +66,9 @@ class Rows:
     def unit(self) -> Rows:
         """Every row scaled to length one."""
         inside = np.arange(self.values.shape[1]) < self.length[:, None]
-        squares = np.where(inside, self.values, 0).astype(np.float64) ** 2
-        norms = np.sqrt(squares.sum(axis=1, keepdims=True))
-        scaled = np.where(inside, self.values / np.maximum(norms, 1e-30), 0)
+        values = np.where(inside, self.values, 0).astype(np.float64)
+        norms = np.sqrt((values**2).sum(axis=1, keepdims=True))
+        scaled = values / np.maximum(norms, 1e-300)
         return Rows(self.columns, scaled.astype(np.float32), self.length)
 
     def compare(self, lists: UInt32s, kind: int, threads: int) -> Float32s:
