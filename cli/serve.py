@@ -23,6 +23,6 @@ def serve(
     `kinfold serve --data data --port 8000`
     """
     from service.serve import serve as run
-    from service.settings import Settings
+    from service.settings import load_settings
 
-    run(Settings(data=data, host=host, port=port))
+    run(load_settings(data=data, host=host, port=port))
