@@ -104,12 +104,14 @@ vectors = np.random.default_rng(0).normal(size=(10_000, 32)).astype("f4")
 build_collection(Source("random", vectors), sys.argv[1], "c")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
-    output = subprocess.run(
-        [sys.executable, "-c", code, tmp_path],
-        env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
-        capture_output=True,
-        check=True,
-    ).stdout
+    # Twice: compiling kernels, where none are cached yet, takes memory that no build does.
+    for _ in range(2):
+        output = subprocess.run(
+            [sys.executable, "-c", code, tmp_path],
+            env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+            capture_output=True,
+            check=True,
+        ).stdout
     figures = estimate(10_000, 32, BuildConfig(), tmp_path)
     assert figures.memory / 3 < int(output) < figures.memory
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import threading
 from collections.abc import Callable
@@ -202,6 +203,7 @@ def test_nothing_is_left_behind(copied: Path) -> None:
     def once() -> int:
         with running(copied) as client:
             assert client.search("photos", id=1).status_code == 200
+        gc.collect()
         return sum(1 for _ in descriptors.iterdir())
 
     once()
