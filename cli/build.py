@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from cli.console import (
     CollectionOption,
@@ -109,7 +111,7 @@ def announce(gallery: Source, settings: BuildConfig, path: Path) -> None:
     if gallery.vectors.ndim != 2 or gallery.vectors.shape[0] < 2:
         return
     rows, dimension = gallery.vectors.shape
-    figures: Estimate = estimate(rows, dimension, settings, path)
+    figures: Estimate = estimate(rows, dimension, settings, path, gallery.item_bytes)
     minutes = figures.seconds / 60
     err.print(
         f"{rows:,} × {dimension} {np.dtype(gallery.vectors.dtype).name} from {gallery.name}, "
@@ -157,14 +159,16 @@ def show(summary: BuildSummary, data: str, collection: str) -> None:
             f"{info.edges:,} edges, {info.isolated:,} items without one",
         )
         if info.not_converged:
-            table.add_row(
-                "", f"[yellow]{info.not_converged:,} rows did not reach the tolerance "
-                f"{info.config.tolerance}; raise max_iterations[/yellow]",
-            )  # fmt: skip
+            warning = (
+                f"{info.not_converged:,} rows did not reach the tolerance "
+                f"{info.config.tolerance}; raise max_iterations"
+            )
+            table.add_row("", Text(warning, style="yellow"))
     table.add_row(
         "size", f"{readable(summary.bytes)}, {summary.bytes / manifest.rows:.0f} bytes an item"
     )
     table.add_row("time", f"{summary.seconds:.1f} s")
     out.print(table)
-    out.print(f"\nserve it:  kinfold serve --data {data}")
-    out.print(f"look at it: kinfold info --data {data} --collection {collection}")
+    folder = shlex.quote(data)
+    out.print(f"\nserve it:   kinfold serve --data {folder}")
+    out.print(f"look at it: kinfold info --data {folder} --collection {collection}")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -24,8 +28,30 @@ from rich.text import Text
 
 from kinfold.progress import Progress, ProgressCallback, silent
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+PIPE_WIDTH = 10_000
+"""Where nobody looks, nothing is cut off."""
+
+
+class Talk(Console):
+    """A console that shows text as it is: ids and file names hold no markup."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, soft_wrap=True, markup=False, emoji=False, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent and let the work go on: the reader (`kinfold … | head`) has enough."""
+        self.quiet = True
+        discard(sys.stderr if self.stderr else sys.stdout)
+
+
+def discard(stream: TextIO) -> None:
+    """Let what a stream still holds, and all that follows, go nowhere."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+out = Talk(width=None if sys.stdout and sys.stdout.isatty() else PIPE_WIDTH)
+err = Talk(stderr=True)
 
 DataOption = Annotated[
     str, typer.Option("--data", help="The data folder; each collection is a folder in it.")
@@ -49,8 +75,23 @@ MaskOption = Annotated[
 
 
 def print_json(values: Any) -> None:
-    """One JSON object on standard output."""
-    typer.echo(json.dumps(values, ensure_ascii=False, default=str))
+    """One JSON object on standard output; NaN and infinity, which JSON lacks, become null."""
+    is_unicode = sys.stdout is not None and sys.stdout.encoding.lower().startswith("utf")
+    text = json.dumps(_finite(values), ensure_ascii=not is_unicode, default=str, allow_nan=False)
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        discard(sys.stdout)
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, float):
+        return values if math.isfinite(values) else None
+    if isinstance(values, dict):
+        return {str(name): _finite(value) for name, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [_finite(value) for value in values]
+    return values
 
 
 class Rate(ProgressColumn):
@@ -89,12 +130,17 @@ def bars(enabled: bool) -> Iterator[ProgressCallback]:
     )
     with Bars(*columns, console=err) as display:
         tasks: dict[str, Any] = {}
+        begun = display.get_time()
 
         def show(event: Progress) -> None:
+            nonlocal begun
             if event.phase not in tasks:
                 tasks[event.phase] = display.add_task(
                     event.phase, total=event.total, unit=event.unit
                 )
+                # A phase begins where the one before it ended, long before its own first event.
+                display.tasks[-1].start_time = begun
             display.update(tasks[event.phase], completed=event.done, total=event.total)
+            begun = display.get_time()
 
         yield show

@@ -39,6 +39,10 @@ def demo(
     """Build, evaluate and picture a small gallery: 1,438 handwritten digits, 359 held-out queries.
 
     Needs no network and no server; takes seconds once the kernels are compiled.
+
+    **Example**
+
+    `kinfold demo --output digits`
     """
     pixels, labels = _digits()
     order = np.random.default_rng(0).permutation(labels.size)
@@ -77,7 +81,7 @@ def demo(
     for result in results[1:]:
         wins_and_losses(results[0], result, queries)
     out.print(f"\nreport with pictures: {report}")
-    out.print(f"serve it:   kinfold serve --data {data}")
+    out.print(f"serve it:   kinfold serve --data {shlex.quote(str(data))}")
     out.print(f"then ask:   {_curl(output)}")
 
 
@@ -131,7 +135,7 @@ def _write(
     }
     footer = (
         f"<p>Serve this collection and ask it the first query:</p><pre>kinfold serve --data "
-        f"{escape(str(output / 'data'))}\n{escape(_curl(output))}</pre>"
+        f"{escape(shlex.quote(str(output / 'data')))}\n{escape(_curl(output))}</pre>"
     )
     page = report_html(
         "Kinfold on handwritten digits",

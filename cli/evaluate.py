@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.table import Table
+from rich.text import Text
 
 import kinfold
 from cli.console import (
@@ -21,7 +22,17 @@ from cli.console import (
     out,
     print_json,
 )
-from cli.measure import Measured, Scorer, by_camera, by_ground_truth, by_labels, depth_of, measure
+from cli.measure import (
+    Measured,
+    Scorer,
+    by_camera,
+    by_ground_truth,
+    by_labels,
+    check_queries,
+    depth_of,
+    measure,
+)
+from cli.plots import check_plot, plot_evaluation
 from indexer import collection_path, read_source
 from indexer.sources import Columns, Source
 from kinfold.arrays import AnyArray
@@ -86,16 +97,17 @@ def evaluate(
 
     `kinfold evaluate all.npz --data data --collection shapes --label y --query-mask is_query`
     """  # fmt: skip
+    if plot is not None:
+        check_plot(plot)
     index = kinfold.open(collection_path(data, collection))
     source = read_source(queries, Columns(vectors))
     if query_mask is not None:
         source = source.where(source.mask(query_mask))
+    check_queries(index, source.vectors, source.name)
     scorer = choose_protocol(index, source, label, camera, ground_truth)
     with bars(enabled=not json) as progress:
         results = measure(index, source.vectors, scorer, progress)
     if plot is not None:
-        from cli.plots import plot_evaluation
-
         plot_evaluation(results, f"{collection}: {len(source)} queries, {len(index):,} items", plot)
     if json:
         print_json(as_json(results, index, source))
@@ -139,8 +151,13 @@ def _payload(index: Index, name: str) -> AnyArray:
         raise InputError(
             f"the collection has no payload column {name!r}; it has: {', '.join(names) or 'none'}"
         )
-    values: AnyArray = np.array([row[name] for row in index.payload(np.arange(len(index)))])
-    return values
+    values = [row[name] for row in index.payload(np.arange(len(index)))]
+    nested = next((value for value in values if isinstance(value, (list, dict))), None)
+    if nested is not None:
+        raise InputError(
+            f"the collection's payload column {name!r}: expected single values, found {nested!r}"
+        )
+    return np.array(values)
 
 
 def table_of(results: list[Measured]) -> Table:
@@ -153,7 +170,7 @@ def table_of(results: list[Measured]) -> Table:
     best = {name: max(r.figures[name] for r in results) for name in results[0].figures}
     for result in results:
         cells = [
-            f"[bold]{100 * value:.1f}[/bold]" if value == best[name] else f"{100 * value:.1f}"
+            Text(f"{100 * value:.1f}", style="bold" if value == best[name] else "")
             for name, value in result.figures.items()
         ]
         table.add_row(result.model, *cells, f"{result.milliseconds:.2f}")
@@ -182,7 +199,7 @@ def wins_and_losses(plain: Measured, other: Measured, source: Source) -> None:
             if abs(gain[row]) > CHANGE and (gain[row] > 0) == (title == "most gained")
         ]
         if parts:
-            out.print(f"  {title}: " + ", ".join(parts), markup=False)
+            out.print(f"  {title}: " + ", ".join(parts))
 
 
 def _name(source: Source, row: int) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from cli.console import DataOption, JsonOption, out, print_json
 from indexer import collection_path, collections_in
@@ -85,7 +86,7 @@ def _show(name: str, version: str, versions: list[str], manifest: Manifest) -> N
     for model, details in manifest.models.items():
         default = ", the default" if model == manifest.default_model else ""
         table.add_row("", "")
-        table.add_row(f"[bold]model {model}[/bold]", f"{details.dtype}{default}")
+        table.add_row(Text(f"model {model}", style="bold"), f"{details.dtype}{default}")
         table.add_row("values", f"{details.stored:,}, longest row {details.longest_row}")
         table.add_row("edges", f"{details.edges:,}, {details.isolated:,} items without one")
         table.add_row(

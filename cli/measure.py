@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kinfold.arrays import AnyArray, Float32s, Floats, Int64s
+from kinfold.errors import InputError
 from kinfold.evaluate import (
     LabelScores,
     ProtocolScores,
@@ -20,6 +21,7 @@ from kinfold.evaluate import (
 )
 from kinfold.progress import Progress, ProgressCallback
 from kinfold.search import Index
+from kinfold.validate import as_queries
 
 FULL_RANKING = 20_000
 """Galleries up to this size are ranked whole."""
@@ -60,6 +62,16 @@ Scorer = Callable[[Int64s], tuple[dict[str, float], Floats, Floats | None]]
 def depth_of(index: Index) -> int:
     """How deep rankings go in this gallery."""
     return len(index) if len(index) <= FULL_RANKING else DEPTH
+
+
+def check_queries(index: Index, queries: AnyArray, name: str) -> None:
+    """Refuse queries that cannot be searched, all at once: by file, and by row in the file."""
+    if queries.shape[0] == 0:
+        raise InputError(f"{name}: expected at least one query, found none")
+    try:
+        as_queries(queries, index.dimension, index.manifest.metric == "cosine")
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def measure(
@@ -133,6 +145,7 @@ def by_camera(
     query_people: AnyArray, query_cameras: AnyArray, people: AnyArray, cameras: AnyArray
 ) -> Scorer:
     """The re-identification protocol: same person seen by the same camera does not count."""
+    query_people, people = _numbered(query_people, people)
 
     def score(rankings: Int64s) -> tuple[dict[str, float], Floats, Floats | None]:
         scores: ReidScores = reid(rankings, query_people, query_cameras, people, cameras)
@@ -142,3 +155,11 @@ def by_camera(
         return figures, scores.average_precision, None
 
     return score
+
+
+def _numbered(query_names: AnyArray, names: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """Names as whole numbers, which the protocol wants; what is a number already stays."""
+    if query_names.dtype.kind != "U" or names.dtype.kind != "U":
+        return query_names, names
+    _, numbers = np.unique(np.concatenate([query_names, names]), return_inverse=True)
+    return numbers[: query_names.size], numbers[query_names.size :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -13,15 +15,27 @@ COLORS = ("#8a8f98", "#1f6feb", "#2da44e", "#bf8700", "#a475f9", "#cf222e")
 ENDINGS = (".png", ".svg")
 
 
-def plot_evaluation(results: list[Measured], title: str, path: Path) -> None:
-    """Write mAP bars, and precision@k curves where the protocol has them, to a .png or .svg."""
+def check_plot(path: Path) -> None:
+    """Refuse a plot of another kind or place, before anything is measured for it."""
     if path.suffix.lower() not in ENDINGS:
         raise InputError(f"--plot {path}: expected a file ending in {' or '.join(ENDINGS)}")
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def plot_evaluation(results: list[Measured], title: str, path: Path) -> None:
+    """Write mAP bars, and precision@k curves where the protocol has them, to a .png or .svg."""
+    check_plot(path)
     buffer = BytesIO()
     draw_evaluation(results, title, buffer, path.suffix.lower().removeprefix("."))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(path):
         path.write_bytes(buffer.getvalue())
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StorageError(f"--plot {path}: cannot be written: {error.strerror}") from None
 

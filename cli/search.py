@@ -17,6 +17,7 @@ from cli.console import (
     out,
     print_json,
 )
+from cli.measure import check_queries
 from indexer import collection_path, read_source
 from indexer.sources import Columns
 from kinfold.errors import InputError
@@ -72,11 +73,16 @@ def search(
         beyond = [number for number in rows if not 0 <= number < len(source)]
         if beyond:
             raise InputError(f"{queries}: no row {beyond[0]}; it has {len(source)} rows")
-        hits, labels = index.search(source.vectors[rows], k, model), [f"row {r}" for r in rows]
+        chosen = source.vectors[rows]
+        name = f"{source.name} (rows counted among those of --row)" if row else source.name
+        check_queries(index, chosen, name)
+        hits, labels = index.search(chosen, k, model), [f"row {r}" for r in rows]
     if json:
         print_json({"results": [_as_json(index, hits, q) for q in range(len(hits))]})
         return
     for number, label in enumerate(labels):
+        if out.quiet:  # whoever was reading has gone
+            return
         _show(index, hits, number, label)
 
 
@@ -109,7 +115,7 @@ def _as_json(index: Index, hits: Hits, query: int) -> dict[str, Any]:
 def _show(index: Index, hits: Hits, query: int, label: str) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", title=label, title_justify="left")
     for name in ("rank", "id", "score", "similarity"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     names = index.manifest.payload_columns
     for name in names:
         table.add_column(name, overflow="ellipsis", max_width=40)

@@ -11,8 +11,14 @@ from cli.console import DataOption
 
 def serve(
     data: DataOption,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8000,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", help="Address to listen on. Default: KINFOLD_HOST, else 127.0.0.1."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="Port to listen on. Default: KINFOLD_PORT, else 8000."),
+    ] = None,
 ) -> None:
     """Answer searches over HTTP, for every collection of a data folder.
 
@@ -23,6 +29,7 @@ def serve(
     `kinfold serve --data data --port 8000`
     """
     from service.serve import serve as run
-    from service.settings import Settings
+    from service.settings import load_settings
 
-    run(Settings(data=data, host=host, port=port))
+    given = {"data": data, "host": host, "port": port}
+    run(load_settings(**{name: value for name, value in given.items() if value is not None}))

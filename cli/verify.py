@@ -10,6 +10,8 @@ import typer
 import kinfold
 from cli.console import JsonOption, bars, err, out, print_json
 from indexer.estimate import readable
+from kinfold.errors import CorruptIndexError
+from kinfold.index import VerifyReport
 
 
 def verify(
@@ -25,7 +27,10 @@ def verify(
     `kinfold verify data/photos`
     """
     with bars(enabled=not json) as progress:
-        report = kinfold.verify(path, progress)
+        try:
+            report = kinfold.verify(path, progress)
+        except CorruptIndexError as error:
+            report = VerifyReport(version=path.name, problems=[str(error)])
     if json:
         print_json(
             {
@@ -40,7 +45,7 @@ def verify(
         out.print(f"{report.version}: {report.files} files, {readable(report.bytes)}: all as built")
     else:
         for problem in report.problems:
-            err.print(problem, style="red", markup=False)
+            err.print(problem, style="red")
         err.print(f"{len(report.problems)} problems; build the collection again or restore it")
     if not report.ok:
         raise typer.Exit(1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from kinfold.config import BuildConfig
+from kinfold.diffusion.rows import BLOCK_VALUES
 from kinfold.errors import CapacityError
 from kinfold.neighbors import choose_engine
 from kinfold.threads import available_cores
@@ -21,10 +23,29 @@ _ROW_SECONDS = 15e-6
 _ROW_ITEM_SECONDS = 0.35e-6
 _OVERHEAD_SECONDS = 1.0
 
-_FIXED_MEMORY = 500 << 20
+_FIXED_MEMORY = 300 << 20
+_BLOCK_VALUE_BYTES = 44
+_FIXED_DISK = 1 << 20
+_LINK_BYTES = 192
 _BYTES_A_VALUE = 6
-_MEAN_ROW = 0.35
-"""Stored values of a row as a share of max_row, at most; measured rows are shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class _GroupFiles:
+    """How one version of control groups names what it knows of memory."""
+
+    controller: str
+    limit: str
+    used: str
+    cache: str
+
+
+_GROUPS = Path("/sys/fs/cgroup")
+_GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
+_GROUP_FILES = (
+    _GroupFiles("", "memory.max", "memory.current", "inactive_file"),
+    _GroupFiles("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +57,7 @@ class Estimate:
     seconds:
         Wall time on the cores that this process may use.
     memory, disk:
-        Bytes at the peak.
+        Bytes at the peak; on disk at most, since rows of C are shorter where the data has shape.
     memory_available, disk_available:
         Bytes that could be had now.
     """
@@ -52,8 +73,10 @@ class Estimate:
     disk_available: int
 
 
-def estimate(rows: int, dimension: int, config: BuildConfig, path: Path) -> Estimate:
-    """Estimate a build of (rows, dimension) at `path`."""
+def estimate(
+    rows: int, dimension: int, config: BuildConfig, path: Path, item_bytes: int = 0
+) -> Estimate:
+    """Estimate a build of (rows, dimension) at `path`, with `item_bytes` of ids and payload."""
     cores = available_cores()
     engine = choose_engine(config.neighbors, rows, dimension)
     width = max(config.k_d, config.k_m or 0)
@@ -70,16 +93,18 @@ def estimate(rows: int, dimension: int, config: BuildConfig, path: Path) -> Esti
     vectors = 4 * rows * dimension
     lists = 8 * rows * width
     value_bytes = _BYTES_A_VALUE + (2 if config.dtype == "float32" else 0)
-    matrix = int(rows * max(1.0, row * _MEAN_ROW) * value_bytes)
-    copies = 1 if engine == "exact" else 2
+    matrix = rows * row * value_bytes
+    index = 0 if engine == "exact" else vectors + _LINK_BYTES * rows
+    graph = 8 * rows * config.k_d
+    block = _BLOCK_VALUE_BYTES * min(rows * row, BLOCK_VALUES)
     return Estimate(
         rows=rows,
         dimension=dimension,
         engine=engine,
         cores=cores,
         seconds=_OVERHEAD_SECONDS + (join + diffusion) / cores,
-        memory=_FIXED_MEMORY + copies * vectors + 3 * lists + 80 * rows * config.k_d,
-        disk=copies * vectors + 8 * rows * config.k_d + matrix + 16 * rows,
+        memory=_FIXED_MEMORY + vectors + index + 3 * lists + 10 * graph + block,
+        disk=_FIXED_DISK + vectors + index + graph + matrix + 32 * rows + item_bytes,
         memory_available=available_memory(),
         disk_available=available_disk(path),
     )
@@ -109,23 +134,50 @@ def available_memory() -> int:
                 available = int(line.split()[1]) * 1024
     except OSError:
         pass
-    group = Path("/sys/fs/cgroup")
+    return max(0, min([available, *_left_to_groups()]))
+
+
+def _left_to_groups() -> Iterator[int]:
+    """What the control groups of this process, each inside the next, still allow."""
     try:
-        limit = (group / "memory.max").read_text(encoding="ascii").strip()
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-        if limit != "max":
-            available = min(available, int(limit) - used)
+        lines = _GROUPS_OF_PROCESS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        for version in _GROUP_FILES:
+            if version.controller in controllers.split(","):
+                root = _GROUPS / version.controller
+                # Inside a container the name may be that of the host; the root is always ours.
+                group = root / name.strip("/")
+                for folder in (group, *group.parents):
+                    yield from _left(folder, version)
+                    if folder == root:
+                        break
+
+
+def _left(group: Path, files: _GroupFiles) -> Iterator[int]:
+    """Limit minus use, where the group has a limit; a cache that can be dropped is no use."""
+    try:
+        limit = int((group / files.limit).read_text(encoding="ascii"))
+        used = int((group / files.used).read_text(encoding="ascii"))
+        counts = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+        cache = sum(int(line.split()[1]) for line in counts if line.split()[0] == files.cache)
     except (OSError, ValueError):
-        pass
-    return max(0, available)
+        return
+    yield limit - used + cache
 
 
 def available_disk(path: Path) -> int:
     """Bytes free on the disk that will hold `path`."""
     folder = path.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    while True:
+        try:
+            return shutil.disk_usage(folder).free
+        except OSError:
+            if folder == folder.parent:
+                raise
+            folder = folder.parent
 
 
 def readable(size: float) -> str:

@@ -65,7 +65,7 @@ def build_collection(
     settings = config or BuildConfig()
     if source.vectors.ndim == 2:
         rows, dimension = source.vectors.shape
-        check_fits(estimate(rows, dimension, settings, path))
+        check_fits(estimate(rows, dimension, settings, path, source.item_bytes))
     start = time.perf_counter()
     try:
         version = publish(

@@ -172,7 +172,10 @@ class BuildConfig(BaseModel):
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"configuration {path}: cannot be read: {error}") from None
-        return cls.from_toml(text)
+        try:
+            return cls.from_toml(text)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     @classmethod
     def checked(cls, values: dict[str, Any]) -> BuildConfig:
@@ -180,7 +183,9 @@ class BuildConfig(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise InputError("configuration: " + describe(error)) from None
+            unknown = any(item["type"] == "extra_forbidden" for item in error.errors())
+            known = f"; parameters are: {', '.join(cls.model_fields)}" if unknown else ""
+            raise InputError("configuration: " + describe(error) + known) from None
 
 
 def describe(error: ValidationError) -> str:

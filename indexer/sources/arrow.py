@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from indexer.sources.reading import check_memory, reading
 from indexer.sources.source import Columns, Source, assemble
 from kinfold.arrays import AnyArray
 from kinfold.errors import InputError
@@ -16,20 +17,36 @@ from kinfold.errors import InputError
 
 def read_parquet(path: Path, wanted: Columns) -> Source:
     """Read a Parquet file."""
-    try:
-        table = pq.read_table(path, memory_map=True)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a usable Parquet file: {_plain(error)}") from None
+    with reading(path, "a Parquet"):
+        check_memory(path, _unpacked(pq.read_metadata(path, memory_map=True)))
+        # Partitions are a folder's business; one file says all it has to say itself.
+        table = pq.read_table(path, memory_map=True, partitioning=None)
+        _check(path, table)
     return _from_table(path, table, wanted)
 
 
 def read_arrow(path: Path, wanted: Columns) -> Source:
     """Read an Arrow (IPC, Feather v2) file, mapped."""
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a usable Arrow file: {_plain(error)}") from None
+    with reading(path, "an Arrow"), pa.memory_map(str(path)) as file:
+        table = pa.ipc.open_file(file).read_all()
+        _check(path, table)
     return _from_table(path, table, wanted)
+
+
+def _unpacked(metadata: pq.FileMetaData) -> int:
+    """Bytes of all pages without their compression.
+
+    As the groups of rows state it: asking damaged metadata for one column aborts the process.
+    """
+    groups = range(metadata.num_row_groups)
+    return sum(max(0, metadata.row_group(number).total_byte_size) for number in groups)
+
+
+def _check(path: Path, table: pa.Table) -> None:
+    """Arrow believes the offsets that a file holds, and would read outside of it."""
+    table.validate(full=True)
+    if len(set(table.column_names)) != table.num_columns:
+        raise InputError(f"{path}: expected unique column names, found {table.column_names}")
 
 
 def _from_table(path: Path, table: pa.Table, wanted: Columns) -> Source:
@@ -72,7 +89,7 @@ def _matrix(path: Path, name: str, column: pa.ChunkedArray) -> AnyArray:
         raise InputError(f"{path}: column {name!r}: expected lists of numbers, found {column.type}")
     if column.null_count:
         row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-        raise InputError(f"{path}: column {name!r}: row {row} has no vector")
+        raise InputError(f"{path}: column {name!r}: expected a vector, found none in row {row}")
     if len(column) == 0:
         raise InputError(f"{path}: column {name!r}: expected at least 2 rows, found none")
     lengths = pc.list_value_length(column).to_numpy()
@@ -94,7 +111,3 @@ def _matrix(path: Path, name: str, column: pa.ChunkedArray) -> AnyArray:
         pieces.append(flat.to_numpy(zero_copy_only=False).reshape(len(chunk), int(lengths[0])))
     matrix: AnyArray = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     return matrix
-
-
-def _plain(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,13 +45,22 @@ def read_source(path: str | Path, columns: Columns | None = None) -> Source:
             f"{file}: expected a file ending in {', '.join(READERS)}, found "
             f"{file.suffix or 'no ending'!r}"
         )
+    _check_openable(file)
+    return reader(file, columns or Columns())
+
+
+def _check_openable(file: Path) -> None:
     try:
-        if file.stat().st_size == 0:
-            raise InputError(f"{file}: the file is empty")
-        return reader(file, columns or Columns())
+        status = file.stat()
+        if stat.S_ISREG(status.st_mode):
+            file.open("rb").close()
     except FileNotFoundError:
-        raise InputError(f"{file}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{file}: expected a file, found a folder") from None
-    except PermissionError:
-        raise InputError(f"{file}: this user may not read it") from None
+        raise InputError(f"{file}: expected a file, found nothing of this name") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{file}: expected a readable file, found: {reason}") from None
+    if not stat.S_ISREG(status.st_mode):
+        found = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+        raise InputError(f"{file}: expected a file, found {found}")
+    if status.st_size == 0:
+        raise InputError(f"{file}: expected vectors, found an empty file")

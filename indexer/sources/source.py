@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,9 @@ import pyarrow as pa
 
 from kinfold.arrays import AnyArray, Bools
 from kinfold.errors import InputError
+from kinfold.validate import check_matrix
+
+DEFAULT_ID = "id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,11 @@ class Columns:
     vectors: str | None = None
     ids: str | None = None
     payload: Sequence[str] | None = None
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether the user chose other columns, so that this one need not be usable."""
+        chosen = self.payload is None or name in self.payload
+        return not chosen and name != (self.ids or DEFAULT_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,11 @@ class Source:
         return int(self.vectors.shape[0])
 
     @property
+    def item_bytes(self) -> int:
+        """What ids and payload take, at most."""
+        return 0 if self.columns is None else int(self.columns.get_total_buffer_size())
+
+    @property
     def payload(self) -> pa.Table | None:
         """The columns that are kept with the items."""
         if self.columns is None or not self.payload_names:
@@ -74,8 +87,12 @@ class Source:
         column = self.columns.column(name)
         if column.null_count:
             raise InputError(f"{self.name}: column {name!r} has {column.null_count} empty values")
+        if pa.types.is_nested(column.type):
+            raise InputError(
+                f"{self.name}: column {name!r}: expected single values, found {column.type}"
+            )
         values: AnyArray = column.to_numpy()
-        return values.astype(np.str_) if values.dtype.kind == "O" else values
+        return np.array(values.tolist()) if values.dtype.kind == "O" else values
 
     def mask(self, name: str) -> Bools:
         """A column of true and false."""
@@ -90,17 +107,22 @@ class Source:
         )
 
     def where(self, keep: Bools) -> Source:
-        """The rows of a mask."""
+        """The rows of a mask; errors count rows among them, and the name then says so."""
         rows = np.flatnonzero(keep)
-        columns = None if self.columns is None else self.columns.take(pa.array(rows))
+        if rows.size == len(self):
+            return self
+        columns = None if self.columns is None else self.columns.filter(pa.array(keep))
         ids = None if self.ids is None else self.ids[rows]
-        return replace(self, vectors=self.vectors[rows], ids=ids, columns=columns)
+        name = f"{self.name} (rows counted among the {rows.size} of {len(self)} that are used)"
+        return replace(self, name=name, vectors=self.vectors[rows], ids=ids, columns=columns)
 
 
-def assemble(name: str, vectors: AnyArray, others: dict[str, Any], wanted: Columns) -> Source:
+def assemble(name: str, vectors: AnyArray, others: Mapping[str, Any], wanted: Columns) -> Source:
     """A source from its vectors and its other columns of the same length."""
-    table = pa.table(others) if others else None
-    id_name = wanted.ids if wanted.ids is not None else ("id" if "id" in others else None)
+    check_matrix(vectors, name)
+    table = _as_table(name, others, wanted)
+    default = DEFAULT_ID if DEFAULT_ID in others else None
+    id_name = wanted.ids if wanted.ids is not None else default
     ids = None
     if id_name is not None:
         if id_name not in others:
@@ -119,3 +141,22 @@ def assemble(name: str, vectors: AnyArray, others: dict[str, Any], wanted: Colum
             )
         kept = list(wanted.payload)
     return Source(name, vectors, ids, table, kept)
+
+
+def _as_table(name: str, others: Mapping[str, Any], wanted: Columns) -> pa.Table | None:
+    columns: dict[str, Any] = {}
+    for other, values in others.items():
+        try:
+            columns[other] = pa.array(_native(values)) if isinstance(values, np.ndarray) else values
+        except pa.ArrowException:
+            if not wanted.leaves_out(other):
+                raise InputError(
+                    f"{name}: array {other!r}: expected numbers, strings, times or true and false, "
+                    f"found dtype {values.dtype}; leave it out by naming the others with --payload"
+                ) from None
+    return pa.table(columns) if columns else None
+
+
+def _native(values: AnyArray) -> AnyArray:
+    """The same values in this machine's byte order, the only one that Arrow takes."""
+    return values.astype(values.dtype.newbyteorder("="), copy=False)

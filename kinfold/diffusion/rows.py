@@ -21,8 +21,9 @@ from kinfold.progress import Progress, ProgressCallback, silent
 WALK_STEPS = 8
 """Steps of the graph-guided walk once it has to drop nodes."""
 
-BLOCK_VALUES = 1 << 24
-"""Values computed in one go; bounds the memory of the output buffers to about 130 MB."""
+BLOCK_VALUES = 1 << 22
+"""Values computed in one go; bounds the memory of the buffers to about 200 MB, and
+is how often progress is reported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import numpy as np
 
 from kinfold.arrays import Floats, Ints
 from kinfold.kernels.jit import kernel, unsigned
-from kinfold.kernels.walk import OUTSIDE
 
 
 @kernel()
@@ -24,6 +23,8 @@ def gather(
 ) -> bool:
     """Write alpha S restricted to T x T as a local CSR matrix; False when it does not fit.
 
+    Only what lies above the diagonal is written: the matrix is symmetric with a zero diagonal.
+
     The local arrays need room for one value more than they keep: every entry is written, and only
     those inside T move the end on. (A branch here would be mispredicted for most entries.)
     """
@@ -32,6 +33,7 @@ def gather(
     local_indptr[0] = 0
     for a in range(unsigned(size)):
         node = nodes[a]
+        row = np.int32(a)
         begin, end = indptr[node], indptr[node + unsigned(1)]
         if stored + end - begin >= capacity:
             return False
@@ -39,9 +41,30 @@ def gather(
             b = position[indices[e]]
             local_indices[stored] = b
             local_values[stored] = alpha * values[e]
-            stored += unsigned(b != OUTSIDE)
+            # Read as signed, OUTSIDE is -1: one comparison for "inside" and "above the diagonal".
+            stored += unsigned(np.int32(b) > row)
         local_indptr[a + unsigned(1)] = stored
     return True
+
+
+@kernel()
+def multiply(
+    indptr: Ints, indices: Ints, values: Floats, size: int, x: Floats, out: Floats
+) -> None:
+    """Out = (I - M) x, of M only what lies above its diagonal being stored.
+
+    Half the memory, which then stays in the nearest cache, and one load for two products.
+    """
+    for a in range(unsigned(size)):
+        out[a] = x[a]
+    for a in range(unsigned(size)):
+        mine = x[a]
+        total = out[a]
+        for e in range(indptr[a], indptr[a + unsigned(1)]):
+            b = indices[e]
+            total -= values[e] * x[b]
+            out[b] -= values[e] * mine
+        out[a] = total
 
 
 @kernel()
@@ -49,15 +72,13 @@ def residual(
     indptr: Ints, indices: Ints, values: Floats, size: int, right_side: float, x: Floats, r: Floats
 ) -> float:
     """Set r = right_side * e_0 - (I - M) x and return ||r||²."""
+    multiply(indptr, indices, values, size, x, r)
     rr = 0.0
     for a in range(unsigned(size)):
-        total = -x[a]
-        for e in range(indptr[a], indptr[a + unsigned(1)]):
-            total += values[e] * x[indices[e]]
-        if a == 0:
-            total += right_side
-        r[a] = total
-        rr += total * total
+        r[a] = -r[a]
+    r[0] += right_side
+    for a in range(unsigned(size)):
+        rr += r[a] * r[a]
     return rr
 
 
@@ -94,11 +115,7 @@ def conjugate_gradient(
     iterations = 0
     while iterations < max_iterations:
         pq = 0.0
-        for a in range(unsigned(size)):
-            total = p[a]
-            for e in range(indptr[a], indptr[a + unsigned(1)]):
-                total -= values[e] * p[indices[e]]
-            q[a] = total
+        multiply(indptr, indices, values, size, p, q)
         for a in range(unsigned(size)):
             pq += p[a] * q[a]
         if not pq > 0.0:

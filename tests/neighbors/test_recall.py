@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import kinfold
 from kinfold.arrays import NOTHING
 from kinfold.neighbors import ExactEngine, NeighborLists, estimate_recall, self_join
 
@@ -49,6 +50,22 @@ def test_the_estimate_follows_the_truth_downwards(gallery, share):
     assert estimate == pytest.approx(1 - share, abs=0.05)
     everywhere = estimate_recall(lists, vectors, measure, K, sample_rows=3000)
     assert everywhere == pytest.approx(true_recall(lists, exact), abs=1e-9)
+
+
+def test_the_manifest_says_how_many_were_found(tmp_path):
+    """Without clusters an inverted file misses many, and the index must not hide it."""
+    vectors = np.random.default_rng(0).normal(size=(2000, 32))
+    recall = {}
+    for kind in ("ivf", "exact"):
+        config = kinfold.BuildConfig(neighbors=kind, k_d=K, max_row=20)
+        index = kinfold.build(vectors, tmp_path / kind, config=config)
+        recall[kind] = index.manifest.neighbor_recall
+    gallery, measure = ready(vectors, "cosine")
+    exact = self_join(ExactEngine(gallery, measure), gallery, measure, K)
+    found = self_join(engine_of("ivf", gallery, measure), gallery, measure, K)
+    assert true_recall(found, exact) < 0.9
+    assert recall["ivf"] == pytest.approx(true_recall(found, exact), abs=0.05)
+    assert recall["exact"] == 1
 
 
 def test_duplicates_cost_nothing():

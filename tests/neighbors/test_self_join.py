@@ -68,7 +68,7 @@ def test_fewer_neighbours_are_the_first_of_more():
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_many_rows(metric):
-    vectors = clustered(2500, 16)
+    vectors = clustered(1200, 16)
     assert_true_neighbours(exact(vectors, metric, 10), vectors, metric)
 
 
