@@ -86,6 +86,26 @@ def curved_manifolds(
     )
 
 
+def unequal_clusters(
+    classes: int = 150, dimension: int = 48, *, queries: int = 300, seed: int = 1
+) -> Gallery:
+    """Clusters of 4 to 150 items, each stretched along four random directions, no distractors."""
+    generator = np.random.default_rng(seed)
+    pieces: list[AnyArray] = []
+    labels: list[AnyArray] = []
+    for label in range(classes):
+        size = int(np.exp(generator.uniform(np.log(4), np.log(150))))
+        centre = generator.standard_normal(dimension)
+        directions = 0.5 * generator.standard_normal((4, dimension))
+        along = generator.standard_normal((size, 4)) @ directions
+        pieces.append(centre + along + 0.35 * generator.standard_normal((size, dimension)))
+        labels.append(np.full(size, label))
+    vectors, every = np.concatenate(pieces), np.concatenate(labels)
+    order = generator.permutation(every.size)
+    asked, kept = order[:queries], order[queries:]
+    return Gallery(_unit(vectors[kept]), every[kept], _unit(vectors[asked]), every[asked])
+
+
 def _unit(vectors: AnyArray) -> Float32s:
     scaled: Float32s = vectors.astype(np.float32)
     scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)

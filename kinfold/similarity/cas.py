@@ -38,8 +38,8 @@ class Cas(SimilarityModel):
 
     name: ClassVar[str] = "cas"
 
-    k1: int = Field(10, ge=1, description="Neighbours that clusters are made of.")
-    k2: int = Field(4, ge=1, description="Neighbours whose rows are averaged, the item included.")
+    k1: int = Field(8, ge=1, description="Neighbours that clusters are made of.")
+    k2: int = Field(3, ge=1, description="Neighbours whose rows are averaged, the item included.")
     sigma: float | None = Field(
         None, gt=0, description="Scale of the affinity. None: the median distance to the k1-th."
     )
