@@ -124,7 +124,8 @@ class Collections:
             self._places[name] = _Place(name, "warming", opened)
             warm_up(opened.index)
             self._places[name] = _Place(name, "ready", opened)
-            service_log.info("collection %s is ready: %r", name, opened.index)
+            # As text: whoever keeps the record must not keep the index, and all that it maps.
+            service_log.info("collection %s is ready: %s", name, repr(opened.index))
         except KinfoldError as error:
             self._places[name] = _Place(name, "failed", reason=self.without_folder(str(error)))
             service_log.error("collection %s failed: %s", name, error)

@@ -174,7 +174,7 @@ BUILD = {
     "unknown similarity": (
         ["--set", 'similarity=["cosinus"]'],
         "UnknownNameError",
-        "unknown similarity model 'cosinus'; known are: cosine",
+        "unknown similarity model 'cosinus'; known are: .*cosine",
     ),
     "more neighbours than items": (
         ["--set", "k_d=144"],
