@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from kinfold.errors import InputError
-from kinfold.index.publish import CURRENT
-
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+from kinfold.index.publish import COLLECTION_NAME, CURRENT
 
 
 def collection_path(data: str | Path, name: str) -> Path:
     """The folder of a collection, which need not exist yet; refuses names that are not names."""
-    if not NAME.fullmatch(name):
+    if not COLLECTION_NAME.fullmatch(name):
         raise InputError(
             f"collection: expected 1 to 64 of a-z, 0-9, '-' and '_', beginning with a letter or "
             f"digit, found {name!r}"
@@ -29,5 +26,5 @@ def collections_in(data: str | Path) -> list[str]:
     return sorted(
         entry.name
         for entry in folder.iterdir()
-        if NAME.fullmatch(entry.name) and (entry / CURRENT).is_file()
+        if COLLECTION_NAME.fullmatch(entry.name) and (entry / CURRENT).is_file()
     )

@@ -6,7 +6,6 @@ reference once and keeps what it has, whatever becomes of the reference.
 
 from __future__ import annotations
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kinfold.errors import InputError, KinfoldError
-from kinfold.index.publish import CURRENT
+from kinfold.index.publish import COLLECTION_NAME, CURRENT
 from kinfold.search import Index, open_index
 from kinfold.search.index import KNN
 from service.answers import CollectionInfo, CollectionState, ModelInfo, Status
@@ -24,7 +23,6 @@ from service.payload import Payload
 from service.pool import use_one_core
 from service.problems import COLLECTION_FAILED, UNKNOWN_COLLECTION, WARMING_UP, ProblemError, shown
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _PROBE_K = 10
 
 
@@ -151,13 +149,13 @@ def find_collections(data: Path) -> list[str]:
             f"{error.strerror}"
         ) from None
     for name in found:
-        if not NAME.fullmatch(name):
+        if not COLLECTION_NAME.fullmatch(name):
             service_log.warning(
                 "%s is not served: expected a name of at most 64 characters a-z, 0-9, _ and -, "
                 "the first a letter or digit",
                 data / name,
             )
-    return [name for name in found if NAME.fullmatch(name)]
+    return [name for name in found if COLLECTION_NAME.fullmatch(name)]
 
 
 def _holds_collection(folder: Path) -> bool:

@@ -30,6 +30,9 @@ from kinfold.errors import BusyError, FormatError, InputError
 from kinfold.index.files import HashingFile, disk_errors, sync_folder, write_npy_header
 from kinfold.index.manifest import MANIFEST, FileInfo, Manifest, digest
 
+COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+"""What the folder of a collection may be called inside a data folder: no name leads out of it."""
+
 CURRENT = "CURRENT"
 VERSIONS = "versions"
 _LOCK = "LOCK"

@@ -83,7 +83,7 @@ def test_paths_that_lead_nowhere(tmp_path):
     write_npy(tmp_path / "v.npy", vectors())
     refused(tmp_path / "v.npy" / "below.npy", match="expected a readable file, found: Not a dir")
     refused(tmp_path / ("x" * 300 + ".npy"), match="found: File name too long")
-    refused(tmp_path / "a\0b.npy", match="found: embedded null byte")
+    refused(tmp_path / "a\0b.npy", match="found: .*embedded null")
     (tmp_path / "loop.npy").symlink_to("loop.npy")
     refused(tmp_path / "loop.npy", match="found: Too many levels of symbolic links")
 
