@@ -12,10 +12,17 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.common import finish, seconds
 from benchmarks.galleries import curved_manifolds
-from kinfold.diffusion import DiffusionReport, diffuse
+from kinfold.diffusion import diffuse
 from kinfold.threads import available_cores, limited_threads
 
 T, K_D, ALPHA, TOLERANCE = 1000, 50, 0.99, 1e-6
+SETTINGS = {
+    "alpha": ALPHA,
+    "max_row": T,
+    "mass": 1.0,
+    "tolerance": TOLERANCE,
+    "max_iterations": 1000,
+}
 OURS, THEIRS, REPEATS = 4000, 150, 5
 
 
@@ -30,27 +37,17 @@ def main() -> None:
     cores = available_cores()
     nearest = ids[:OURS].astype(np.uint32)
 
-    def ours(threads: int, report: DiffusionReport | None = None, count: int = OURS) -> list[float]:
+    def ours(threads: int, count: int = OURS) -> list[float]:
         """The first rows by our kernel; S is the whole graph, only `count` rows are computed."""
         blocks = diffuse(
-            matrix,
-            alpha=ALPHA,
-            max_row=T,
-            mass=1.0,
-            tolerance=TOLERANCE,
-            max_iterations=1000,
-            threads=threads,
-            nearest=nearest[:count],
-            rows=np.arange(count),
-            report=report,
+            matrix, **SETTINGS, threads=threads, nearest=nearest[:count], rows=np.arange(count)
         )
         return [float(block.values.sum()) for block in blocks]
 
     results = []
     compared = np.arange(THEIRS)
-    report = DiffusionReport()
     with limited_threads(cores):
-        ours(cores, report, 64)
+        ours(cores, 64)
         ratios, own, peer = [], [], []
         for _ in range(REPEATS):
             own.append(seconds(lambda: ours(cores)) / OURS)
@@ -68,19 +65,7 @@ def main() -> None:
             ratios.append(peer[-1] / own[-1])
     error = 0.0
     block = next(
-        iter(
-            diffuse(
-                matrix,
-                alpha=ALPHA,
-                max_row=T,
-                mass=1.0,
-                tolerance=TOLERANCE,
-                max_iterations=1000,
-                threads=cores,
-                nearest=nearest[:THEIRS],
-                rows=compared,
-            )
-        )
+        iter(diffuse(matrix, **SETTINGS, threads=cores, nearest=nearest[:THEIRS], rows=compared))
     )
     for row, (columns, values, _) in enumerate(
         peers.diffusion_rows(matrix, ids, compared, ALPHA, TOLERANCE, cores)

@@ -57,7 +57,7 @@ class BuildConfig(BaseModel):
     neighbors: Neighbors = Field(
         "auto",
         description="How neighbours are found, in the gallery and for queries. auto: exact while "
-        "that takes about a minute, hnsw beyond.",
+        "that takes a minute or two, hnsw beyond.",
     )
     k_m: int | None = Field(
         None,

@@ -19,6 +19,7 @@ from kinfold.errors import InputError
 from kinfold.index import FORMAT_VERSION, ModelInfo, VersionWriter, layout
 from kinfold.index.files import map_npy, write_npy_header
 from kinfold.index.matrix import write_graph, write_matrix
+from kinfold.index.publish import VERSIONS
 from kinfold.metric import Measure
 from kinfold.neighbors import (
     ExactEngine,
@@ -88,7 +89,7 @@ def build(
         Another process builds at the same path.
     """
     return open_index(
-        Path(path) / "versions" / publish(vectors, path, ids, payload, config, progress, threads)
+        Path(path) / VERSIONS / publish(vectors, path, ids, payload, config, progress, threads)
     )
 
 

@@ -27,7 +27,7 @@ from kinfold.metric import Measure
 EngineKind = Literal["exact", "hnsw", "ivf"]
 
 EXACT_OPERATIONS = 5e12
-"""auto: multiplications (n² d) up to which the gallery's self-join is exact: about a minute on
+"""auto: multiplications (n² d) up to which the gallery's self-join is exact: a minute or two on
 two cores."""
 
 SPARE = 8

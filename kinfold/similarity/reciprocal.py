@@ -12,16 +12,15 @@ from kinfold.neighbors import NeighborLists
 EXPANSION_SHARE = 2.0 / 3.0
 
 
-def pattern(lists: NeighborLists, k: int, itself: bool = True) -> sp.csr_array:
-    """(n, n) CSR of ones: N(i, k), and i itself when `itself`."""
+def pattern(lists: NeighborLists, k: int) -> sp.csr_array:
+    """(n, n) CSR of ones: N(i, k) and i itself."""
     ids = lists.ids[:, :k]
     rows = ids.shape[0]
     found = ids != NOTHING
     left = np.repeat(np.arange(rows), ids.shape[1]).reshape(ids.shape)[found]
     right = ids[found].astype(np.int64)
-    if itself:
-        own = np.arange(rows)
-        left, right = np.concatenate([left, own]), np.concatenate([right, own])
+    own = np.arange(rows)
+    left, right = np.concatenate([left, own]), np.concatenate([right, own])
     return sp.csr_array((np.ones(left.size, np.float32), (left, right)), shape=(rows, rows))
 
 
