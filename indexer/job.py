@@ -69,7 +69,7 @@ def build_collection(
     start = time.perf_counter()
     try:
         version = publish(
-            source.vectors, path, source.ids, source.payload, settings, progress, threads
+            source.vectors, path, source.ids, source.payload, settings, progress, threads=threads
         )
     except InputError as error:
         raise InputError(f"{source.name}: {error}") from None

@@ -20,7 +20,7 @@ from kinfold.errors import (
     UnknownNameError,
 )
 from kinfold.index import VerifyReport, verify
-from kinfold.pipeline import build
+from kinfold.pipeline import add_model, build, remove_model, set_default, take_model
 from kinfold.progress import Progress
 from kinfold.search import Explanation, Hits, Index
 from kinfold.search import open_index as open
@@ -43,8 +43,12 @@ __all__ = [
     "UnknownNameError",
     "VerifyReport",
     "__version__",
+    "add_model",
     "build",
     "evaluate",
     "open",
+    "remove_model",
+    "set_default",
+    "take_model",
     "verify",
 ]

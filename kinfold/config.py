@@ -11,7 +11,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -23,6 +25,13 @@ Graph = Literal["mutual", "union", "completed"]
 Truncation = Literal["graph", "nearest"]
 Neighbors = Literal["auto", "exact", "hnsw", "ivf"]
 Seeds = Literal["plain", "reciprocal"]
+_Alpha = Annotated[float, Field(ge=0, le=0.9999)]
+_ONE, _SEVERAL = "one value", "several values"
+Alpha = Annotated[
+    Annotated[_Alpha, Tag(_ONE)]
+    | Annotated[list[_Alpha], Field(min_length=1, max_length=8), Tag(_SEVERAL)],
+    Discriminator(lambda value: _SEVERAL if isinstance(value, (list, tuple)) else _ONE),
+]
 
 
 class SimilaritySpec(BaseModel):
@@ -36,6 +45,10 @@ class SimilaritySpec(BaseModel):
 
 def _spec(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
+
+
+NamedSpec = Annotated[SimilaritySpec, BeforeValidator(_spec)]
+"""A model with parameters, or its name alone."""
 
 
 class BuildConfig(BaseModel):
@@ -65,7 +78,7 @@ class BuildConfig(BaseModel):
         description="Neighbours handed to the similarity models (k_m >= k_d). "
         "None: as many as the models and the truncation need.",
     )
-    similarity: list[Annotated[SimilaritySpec, BeforeValidator(_spec)]] = Field(
+    similarity: list[NamedSpec] = Field(
         default_factory=lambda: [SimilaritySpec(name="cosine")],
         min_length=1,
         description="Similarity models, applied one after the other to the neighbour lists.",
@@ -89,12 +102,11 @@ class BuildConfig(BaseModel):
         description="Exponent of the affinity. None: 3 for plain similarities, 1 for those a "
         "model has re-calculated.",
     )
-    alpha: float = Field(
+    alpha: Alpha = Field(
         0.95,
-        ge=0,
-        le=0.9999,
         description="How far diffusion goes; 0 stays at the neighbours. Beyond .9999 float32 "
-        "cannot tell the solutions apart.",
+        "cannot tell the solutions apart. Of several values the rows are averaged: near and far "
+        "in one matrix.",
     )
     truncation: Truncation = Field(
         "graph",
@@ -141,7 +153,14 @@ class BuildConfig(BaseModel):
                 f"min_degree = {self.min_degree} is larger than k_d = {self.k_d}; an item can "
                 "have no more one-sided edges than neighbours"
             )
+        if len(set(self.alphas)) < len(self.alphas):
+            raise ValueError(f"alpha: expected different values, found {self.alpha}")
         return self
+
+    @property
+    def alphas(self) -> list[float]:
+        """Alpha as a list, whether one value was given or several."""
+        return self.alpha if isinstance(self.alpha, list) else [self.alpha]
 
     @property
     def exponent(self) -> float:
@@ -192,7 +211,7 @@ def describe(error: ValidationError) -> str:
     """A pydantic error as one readable line: parameter, what was wrong, what was found."""
     parts = []
     for item in error.errors():
-        where = ".".join(str(place) for place in item["loc"])
+        where = ".".join(str(place) for place in item["loc"] if place not in (_ONE, _SEVERAL))
         message = item["msg"].removeprefix("Value error, ")
         found = "" if item["type"] in {"missing", "value_error"} else f", found {item['input']!r}"
         parts.append(f"{where}: {message}{found}" if where else message)

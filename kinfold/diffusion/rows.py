@@ -1,6 +1,6 @@
 """Rows of C, block by block.
 
-    c_i = (1 - alpha) (I - alpha S)^-1 e_i   on a truncated set T_i
+    c_i = (1 - alpha) (I - alpha S)^-1 e_i   on a truncated set T_i, the mean over several alphas
 
 (Yang et al., "Efficient Image Retrieval via Decoupling Diffusion into Online and Offline
 Processing", AAAI 2019.) An item without edges gets c_i = e_i.
@@ -8,7 +8,7 @@ Processing", AAAI 2019.) An item without edges gets c_i = e_i.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,7 +82,7 @@ class DiffusionReport:
 def diffuse(
     matrix: sp.csr_array,
     *,
-    alpha: float,
+    alpha: float | Sequence[float],
     max_row: int,
     mass: float,
     tolerance: float,
@@ -115,6 +115,8 @@ def diffuse(
     numbers = wanted.astype(np.uint32)
     cap = min(max_row, matrix.shape[0])
     report = report if report is not None else DiffusionReport()
+    # Descending: their order in the configuration changes nothing, and only the last may be 0.
+    factors = np.sort(np.atleast_1d(np.asarray(alpha, dtype=np.float64)))[::-1].copy()
     indptr = matrix.indptr.astype(np.uint64)
     indices = matrix.indices.astype(np.uint32)
     step = max(1, min(numbers.size, BLOCK_VALUES // cap))
@@ -133,7 +135,7 @@ def diffuse(
                 listed = np.full((count, 1), NOTHING)
         diffuse_rows(
             indptr, indices, matrix.data, numbers[first : first + count], listed,
-            alpha, cap, WALK_STEPS, mass, tolerance, max_iterations, threads,
+            factors, cap, WALK_STEPS, mass, tolerance, max_iterations, threads,
             columns, values, lengths, iterations, converged,
         )  # fmt: skip
         report.add(first, lengths[:count], iterations[:count], converged[:count])

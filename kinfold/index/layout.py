@@ -7,6 +7,8 @@ IDS = "ids.arrow"
 IDS_ORDER = "ids-order.npy"
 PAYLOAD = "payload.arrow"
 ENGINE = "knn.faiss"
+NEIGHBORS = "neighbors.npy"
+"""(n, k_m) uint32: the nearest neighbours of every item, best first; models are made of them."""
 ID_COLUMN = "id"
 
 BLOCK_VALUES = 1 << 25
@@ -16,6 +18,11 @@ memory while a build collects it (200 MB)."""
 VALUE_SCALE = 32768.0
 """float16 values of C are stored times this. No entry of C exceeds 1, so this uses the whole
 range of normal float16 numbers, down to 2e-9."""
+
+
+def model_folder(model: str) -> str:
+    """What the names of all files of a model begin with."""
+    return f"models/{model}/"
 
 
 def indptr_file(model: str) -> str:

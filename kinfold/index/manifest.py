@@ -28,9 +28,11 @@ MANIFEST = "manifest.json"
 _MOST_BYTES = 4 << 20
 _VERSION_NAME = re.compile(r"[0-9T.]+Z-([0-9a-f]{12})")
 
-_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
-ModelName = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$")]
-FileName = Annotated[str, StringConstraints(pattern=rf"^(models/{_NAME}/)?{_NAME}$")]
+MODEL_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+"""What a model may be called."""
+
+ModelName = Annotated[str, StringConstraints(pattern=rf"^{MODEL_NAME}$")]
+FileName = Annotated[str, StringConstraints(pattern=rf"^(models/{MODEL_NAME}/)?{MODEL_NAME}$")]
 """Relative and inside the version's folder, whoever wrote the manifest."""
 
 
@@ -58,6 +60,9 @@ class ModelInfo(BaseModel):
     isolated: int = Field(ge=0, description="Items without an edge.")
     not_converged: int = Field(ge=0, description="Rows whose residual missed the tolerance.")
     mean_iterations: float = Field(ge=0)
+    measured: dict[str, float] = Field(
+        default_factory=dict, description="Seconds of each stage of the model."
+    )
 
     @field_validator("config", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ A reader sees the old version or the new one, whole, whatever happens to the wri
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -26,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from kinfold.arrays import AnyArray
-from kinfold.errors import BusyError, FormatError, InputError
+from kinfold.errors import BusyError, CorruptIndexError, FormatError, InputError
 from kinfold.index.files import HashingFile, disk_errors, sync_folder, write_npy_header
 from kinfold.index.manifest import MANIFEST, FileInfo, Manifest, digest
 
@@ -39,6 +40,7 @@ _LOCK = "LOCK"
 _BUILDING = ".building-"
 _FRESH = f".{CURRENT}-"
 _FRESH_SECONDS = 60
+_COPY_BYTES = 1 << 22
 _MOST_NAME_BYTES = 256
 _CURRENT_CONTENT = re.compile(rb"([A-Za-z0-9][A-Za-z0-9._-]*)\n?")
 
@@ -136,6 +138,35 @@ class VersionWriter:
             write_npy_header(file, little.dtype, little.shape)
             if little.size:
                 file.write(little.reshape(-1).view(np.uint8))
+
+    def link(self, name: str, source: Path, info: FileInfo) -> None:
+        """Take over a file of another version of this collection, without a copy if possible.
+
+        Both versions then name the same file, which neither ever changes. `info` goes with it, so
+        that damage done before still shows.
+        """
+        target = self.folder / name
+        with disk_errors(self.path, f"linking {name}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source, target)
+            except OSError as error:
+                if error.errno in {errno.ENOENT, errno.ENOSPC, errno.EDQUOT}:
+                    raise
+                # Not every file system has links, nor as many as are asked for.
+                self.copy(name, source, info)
+        self._files[name] = info
+
+    def copy(self, name: str, source: Path, info: FileInfo) -> None:
+        """Copy a file in, held against its size and hash on the way."""
+        with self.file(name) as file, source.open("rb") as original:
+            while piece := original.read(_COPY_BYTES):
+                file.write(piece)
+        if self._files[name] != info:
+            raise CorruptIndexError(
+                f"{source}: corrupt: expected sha256 {info.sha256}, found "
+                f"{self._files[name].sha256}"
+            )
 
     def table(self, name: str, table: pa.Table) -> None:
         """Write a table as an uncompressed Arrow file, which maps without decoding."""

@@ -74,6 +74,7 @@ def verify(path: str | Path, progress: ProgressCallback = silent) -> VerifyRepor
     ]
     if report.ok:
         try:
+            check_positions(version / layout.NEIGHBORS, manifest.rows)
             for model in open_stored(version).models.values():
                 check_matrix(model, manifest.rows)
                 check_neighbors(version, model.name, manifest.rows)
@@ -112,9 +113,14 @@ def check_matrix(model: StoredModel, rows: int) -> None:
 
 def check_neighbors(version: Path, model: str, rows: int) -> None:
     """One list of neighbours an item, inside the gallery, with a similarity each."""
-    path = version / layout.neighbors_file(model)
+    width = check_positions(version / layout.neighbors_file(model), rows)
+    map_npy(version / layout.similarities_file(model), "<f4", (rows, width))
+
+
+def check_positions(path: Path, rows: int) -> int:
+    """Lists of neighbours inside the gallery, one an item; returns how long they are."""
     neighbors = map_npy(path, "<u4", (rows, None))
-    map_npy(version / layout.similarities_file(model), "<f4", neighbors.shape)
     outside = neighbors[(neighbors >= rows) & (neighbors != NOTHING)]
     if outside.size:
         raise CorruptIndexError(f"{path}: corrupt: neighbour {outside[0]} in a gallery of {rows}")
+    return int(neighbors.shape[1])

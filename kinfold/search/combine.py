@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -80,6 +81,30 @@ class Combiner:
                     f"{self._rows}; run `kinfold verify`"
                 )
             count = reached
+        return int(
+            best_touched(scratch.scores, scratch.touched, count, found.shape[0], found, scores)
+        )
+
+    def fuse(
+        self,
+        lists: Sequence[tuple[UInt32s, Float32s]],
+        found: UInt32s,
+        scores: Float32s,
+    ) -> int:
+        """The best items by the sum of what several lists give them; see `combine`.
+
+        Parameters
+        ----------
+        lists:
+            Pairs of positions, each at most once in a list, and what the list gives them, >= 0.
+        """
+        scratch = self._scratch()
+        scratch.room(sum(positions.size for positions, _ in lists))
+        count = 0
+        for positions, values in lists:
+            count = scatter_float32(
+                positions, values, 0, positions.size, 1.0, scratch.scores, scratch.touched, count
+            )
         return int(
             best_touched(scratch.scores, scratch.touched, count, found.shape[0], found, scores)
         )

@@ -15,11 +15,11 @@ from kinfold.config import Seeds
 from kinfold.errors import InputError, UnknownNameError
 from kinfold.index import Manifest, StoredIndex, StoredModel, open_stored
 from kinfold.index.ids import Id
-from kinfold.kernels.compare import closeness
-from kinfold.neighbors.engine import nearest
-from kinfold.search.combine import Combiner, entry
+from kinfold.search.combine import entry
+from kinfold.search.fusion import FUSIONS, Fusion
 from kinfold.search.hits import Explanation, Hits
-from kinfold.search.seeds import seed_weights
+from kinfold.search.ranker import Question, Ranker
+from kinfold.search.seeds import SEEDS
 from kinfold.validate import as_queries
 
 KNN = "knn"
@@ -45,7 +45,7 @@ class Index:
 
     def __init__(self, stored: StoredIndex) -> None:
         self._stored = stored
-        self._combiner = Combiner(stored.manifest.rows)
+        self._ranker = Ranker(stored)
 
     def __len__(self) -> int:
         return self._stored.manifest.rows
@@ -115,10 +115,11 @@ class Index:
         self,
         queries: AnyArray | Sequence[float],
         k: int = 10,
-        model: str | None = None,
+        model: str | Sequence[str] | None = None,
         *,
         k_q: int | None = None,
         seeds: Seeds | None = None,
+        fusion: Fusion | None = None,
     ) -> Hits:
         """The k best items of each query.
 
@@ -129,11 +130,15 @@ class Index:
         k:
             1 <= k <= n.
         model:
-            None for the index's default, ``"knn"`` for plain neighbours, or a model's name.
+            None for the index's default, ``"knn"`` for plain neighbours, a model's name, or
+            several of these names to be fused into one ranking.
         k_q:
             Neighbours of the query that may seed the diffusion; None as built.
         seeds:
             ``"plain"`` or ``"reciprocal"``; None as built.
+        fusion:
+            How several models become one: ``"rrf"`` by reciprocal ranks (the default), or
+            ``"score"`` by their scores as shares of each model's best.
 
         Raises
         ------
@@ -144,17 +149,18 @@ class Index:
         """
         prepared = as_queries(queries, self.dimension, self._stored.measure.normalises)
         k = self._check_count("k", k)
-        positions, scores, similarities, reached = self._ranked(prepared, k, model, k_q, seeds)
-        return self._hits(positions, scores, similarities, reached)
+        question = self._question(model, k_q, seeds, fusion)
+        return self._hits(*self._ranker.rank(prepared, k, question))
 
     def search_by_id(
         self,
         ids: Sequence[Id],
         k: int = 10,
-        model: str | None = None,
+        model: str | Sequence[str] | None = None,
         *,
         k_q: int | None = None,
         seeds: Seeds | None = None,
+        fusion: Fusion | None = None,
     ) -> Hits:
         """The k best items for items of the gallery, each item itself left out.
 
@@ -165,9 +171,8 @@ class Index:
         k = self._check_count("k", k, itself=True)
         own = np.array([self.position(item) for item in ids], dtype=np.uint32)
         prepared = np.ascontiguousarray(self.vectors[own])
-        wide, wide_scores, wide_similarities, reached = self._ranked(
-            prepared, k + 1, model, k_q, seeds
-        )
+        question = self._question(model, k_q, seeds, fusion)
+        wide, wide_scores, wide_similarities, reached = self._ranker.rank(prepared, k + 1, question)
         positions = np.empty((own.size, k), dtype=np.uint32)
         scores = np.empty((own.size, k), dtype=np.float32)
         similarities = np.empty((own.size, k), dtype=np.float32)
@@ -196,11 +201,15 @@ class Index:
         if prepared.shape[0] != 1:
             raise InputError(f"explain: expected one query, found {prepared.shape[0]}")
         column = self.position(id)
-        chosen = self._model(model)
+        if model is not None and not isinstance(model, str):
+            raise InputError("explain: expected one model, found several; explain them one by one")
+        question = self._question(model, k_q, seeds)
+        chosen = question.models[0]
         if chosen is None:
             raise InputError("explain: plain kNN has nothing to explain; name a diffusion model")
-        found, similarities, weights = self._seeds(
-            prepared, self._neighbors(prepared, self._k_q(chosen, k_q)), chosen, k_q, seeds
+        wanted = question.seed_count(chosen, len(self))
+        found, similarities, weights = self._ranker.seeds(
+            self._ranker.neighbors(prepared, wanted), chosen, question
         )
         parts = sorted(
             (
@@ -217,7 +226,9 @@ class Index:
         return Explanation(
             id=id,
             score=total,
-            similarity=float(self._similarity(prepared[0], np.array([column], np.uint32))[0]),
+            similarity=float(
+                self._ranker.similarity(prepared[0], np.array([column], np.uint32))[0]
+            ),
             neighbors=neighbors,
             similarities=[float(part[2]) for part in parts],
             weights=[float(part[3]) for part in parts],
@@ -230,75 +241,12 @@ class Index:
         # Copies: kernels are compiled apart for read-only arrays, and queries are not read-only.
         probe = self.vectors[:1].copy()
         ranked = np.arange(2, dtype=np.uint32)
-        self._combiner.fill(ranked, ranked.copy(), np.zeros(2, dtype=np.float32), 1)
+        self._ranker.fill(ranked, ranked.copy(), np.zeros(2, dtype=np.float32), 1)
         for model in self.models:
-            hits = self._hits(*self._ranked(probe, 2, model, None, None))
+            hits = self.search(probe, 2, model)
             if model != KNN:
                 self.explain(probe, hits.ids[0, 0], model)
-
-    # The way of a batch: neighbours, seeds, S·C, fill-up, similarities.
-
-    def _ranked(
-        self,
-        queries: Float32s,
-        k: int,
-        model: str | None,
-        k_q: int | None,
-        seeds: Seeds | None,
-    ) -> tuple[UInt32s, Float32s, Float32s, AnyArray]:
-        chosen = self._model(model)
-        if chosen is None:
-            positions, similarities = self._neighbors(queries, k)
-            reached = np.zeros(queries.shape[0], dtype=np.int64)
-            return positions, similarities.copy(), similarities, reached
-        neighbors = self._neighbors(queries, max(k, self._k_q(chosen, k_q)))
-        found, _, weights = self._seeds(queries, neighbors, chosen, k_q, seeds)
-        positions = np.full((queries.shape[0], k), NOTHING)
-        scores = np.zeros((queries.shape[0], k), dtype=np.float32)
-        similarities = np.empty((queries.shape[0], k), dtype=np.float32)
-        reached = np.empty(queries.shape[0], dtype=np.int64)
-        for row in range(queries.shape[0]):
-            size = self._combiner.combine(
-                chosen, found[row], weights[row], positions[row], scores[row]
-            )
-            reached[row] = size
-            if size < k:
-                self._combiner.fill(neighbors[0][row], positions[row], scores[row], size)
-            similarities[row] = self._similarity(queries[row], positions[row])
-        return positions, scores, similarities, reached
-
-    def _neighbors(self, queries: Float32s, k: int) -> tuple[UInt32s, Float32s]:
-        stored = self._stored
-        return nearest(stored.engine, stored.vectors, stored.measure, queries, k)
-
-    def _seeds(
-        self,
-        queries: Float32s,
-        neighbors: tuple[UInt32s, Float32s],
-        model: StoredModel,
-        k_q: int | None,
-        seeds: Seeds | None,
-    ) -> tuple[UInt32s, Float32s, Float32s]:
-        wanted = self._k_q(model, k_q)
-        rule = seeds if seeds is not None else model.info.config.seeds
-        if rule not in ("plain", "reciprocal"):
-            raise InputError(f"seeds: expected 'plain' or 'reciprocal', found {rule!r}")
-        positions, similarities = neighbors[0][:, :wanted], neighbors[1][:, :wanted]
-        weights = seed_weights(
-            positions,
-            similarities,
-            model.thresholds,
-            self._stored.measure,
-            model.info.config.exponent,
-            rule,
-        )
-        return positions, similarities, weights
-
-    def _similarity(self, query: Float32s, positions: UInt32s) -> Float32s:
-        out = np.empty(positions.shape[0], dtype=np.float32)
-        measure = self._stored.measure
-        closeness(query, self.vectors, positions, measure.by_distance, out)
-        return measure.similarity(out)
+        self.search(probe, 2, self.models)
 
     def _hits(
         self, positions: UInt32s, scores: Float32s, similarities: Float32s, reached: AnyArray
@@ -313,21 +261,38 @@ class Index:
             )
         return Hits(self.ids_of(positions), scores, similarities, positions, reached)
 
-    def _model(self, name: str | None) -> StoredModel | None:
-        """The model of a name; None is the default on the way in, plain kNN on the way out."""
-        wanted = self.manifest.default_model if name is None else name
-        if wanted == KNN:
-            return None
-        if wanted not in self._stored.models:
-            raise UnknownNameError(
-                f"no model {wanted!r} in this index; it has: {', '.join(self.models)}"
-            )
-        return self._stored.models[wanted]
+    def _question(
+        self,
+        model: str | Sequence[str] | None,
+        k_q: int | None,
+        seeds: Seeds | None,
+        fusion: Fusion | None = None,
+    ) -> Question:
+        """How to search, checked."""
+        names = [self.manifest.default_model] if model is None else model
+        names = [names] if isinstance(names, str) else list(names)
+        if not names:
+            raise InputError("model: expected at least one name, found none")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise InputError(f"model: {repeated[0]!r} is named twice")
+        if k_q is not None:
+            k_q = self._check_count("k_q", k_q)
+        if seeds is not None and seeds not in SEEDS:
+            raise InputError(f"seeds: expected {_either(SEEDS)}, found {seeds!r}")
+        if fusion is not None and fusion not in FUSIONS:
+            raise InputError(f"fusion: expected {_either(FUSIONS)}, found {fusion!r}")
+        return Question([self._model(name) for name in names], k_q, seeds, fusion or FUSIONS[0])
 
-    def _k_q(self, model: StoredModel, k_q: int | None) -> int:
-        if k_q is None:
-            return min(model.info.config.k_q, len(self))
-        return self._check_count("k_q", k_q)
+    def _model(self, name: str) -> StoredModel | None:
+        """The model of a name; None is plain kNN."""
+        if name == KNN:
+            return None
+        if name not in self._stored.models:
+            raise UnknownNameError(
+                f"no model {name!r} in this index; it has: {', '.join(self.models)}"
+            )
+        return self._stored.models[name]
 
     def _check_count(self, name: str, value: int, itself: bool = False) -> int:
         most = len(self) - 1 if itself else len(self)
@@ -340,7 +305,7 @@ class Index:
 
     def iterate_rows(self, model: str | None = None) -> Iterator[tuple[UInt32s, Float32s]]:
         """Rows of C one by one as (columns, values): for analysis and tests, not for queries."""
-        chosen = self._model(model)
+        chosen = self._model(self.manifest.default_model if model is None else model)
         if chosen is None:
             raise InputError("plain kNN has no matrix C; name a diffusion model")
         for row in range(len(self)):
@@ -351,3 +316,7 @@ class Index:
                 chosen.columns[block][begin:end],
                 values.astype(np.float32) / np.float32(chosen.info.value_scale),
             )
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(repr(name) for name in names)

@@ -9,11 +9,15 @@ the mutual test of the graph, made for a query that is not in it.
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
 from kinfold.arrays import NOTHING, Float32s, UInt32s
 from kinfold.config import Seeds
 from kinfold.metric import Measure, power
+
+SEEDS: tuple[Seeds, ...] = get_args(Seeds)
 
 
 def seed_weights(

@@ -27,11 +27,16 @@ FILES = [
     "models/default/values-00000.npy",
     "models/default/values-00001.npy",
     "models/default/values-00002.npy",
+    "neighbors.npy",
     "payload.arrow",
     "vectors.npy",
 ]
 
-NOT_MAPPED = {layout.neighbors_file("default"), layout.similarities_file("default")}
+NOT_MAPPED = {
+    layout.NEIGHBORS,
+    layout.neighbors_file("default"),
+    layout.similarities_file("default"),
+}
 MAPPED = [name for name in FILES if name != layout.ENGINE and name not in NOT_MAPPED]
 
 

@@ -109,7 +109,11 @@ def test_a_first_build_killed_at_every_step(killer):
     found = set()
     for step in range(0, int(calls), 5):
         path = folder / f"first-{step}"
-        assert run(path.name, "step", step)[0] == signal.SIGKILL
+        status, _ = run(path.name, "step", step)
+        if status == 0:
+            assert step > int(calls) - 30
+            break
+        assert status == signal.SIGKILL
         if (path / CURRENT).exists():
             assert check_after_kill(path, old="") == "new"
             found.add("new")

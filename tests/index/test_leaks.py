@@ -134,6 +134,7 @@ def big(tmp_path_factory):
         writer.table(layout.PAYLOAD, pa.table({"word": words}))
         with writer.file(layout.ENGINE) as file:
             file.write(faiss.serialize_index(engine))
+        writer.array(layout.NEIGHBORS, columns[:, :3].astype(np.uint32))
         writer.array(layout.indptr_file("m"), np.arange(rows + 1, dtype=np.int64) * width)
         writer.array(layout.indices_file("m", 0), columns.astype(np.uint32).reshape(-1))
         writer.array(layout.values_file("m", 0), np.full(rows * width, 2000, dtype=np.float16))

@@ -1,0 +1,123 @@
+"""What a build is asked for, checked before it starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from kinfold.config import BuildConfig
+from kinfold.errors import InputError
+from kinfold.index.manifest import MODEL_NAME
+from kinfold.search.index import KNN
+from kinfold.similarity import SimilarityModel, resolve
+
+DEFAULT_MODEL = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """One matrix C that is to be made.
+
+    Attributes
+    ----------
+    config:
+        As it can be used on this gallery.
+    chain:
+        The similarity models, applied one after the other.
+    k_m:
+        Neighbours handed to them.
+    """
+
+    name: str
+    config: BuildConfig
+    chain: Sequence[SimilarityModel]
+    k_m: int
+
+    def width(self, rows: int) -> int:
+        """Neighbours that the self-join has to find: for models, graph and truncation."""
+        beyond = self.config.max_row - 1 if self.config.truncation == "nearest" else 0
+        return min(max(self.k_m, beyond), rows - 1)
+
+
+def plan_models(
+    config: BuildConfig | None, models: Mapping[str, BuildConfig] | None, rows: int
+) -> list[ModelPlan]:
+    """The models of a build, the default first; refuses what cannot go together or be done."""
+    if models is None:
+        return [plan(DEFAULT_MODEL, config or BuildConfig(), rows)]
+    if config is not None:
+        raise InputError("build: expected either config or models, found both")
+    if not models:
+        raise InputError("models: expected at least one, found none")
+    first, *others = models
+    for name in others:
+        for shared in ("metric", "neighbors"):
+            expected, found = getattr(models[first], shared), getattr(models[name], shared)
+            if expected != found:
+                raise InputError(
+                    f"model {name!r}: {shared} = {found!r}, but {first!r} has {expected!r}; the "
+                    "models of one index share its neighbours"
+                )
+    return [plan(name, settings, rows) for name, settings in models.items()]
+
+
+def plan(name: str, config: BuildConfig, rows: int) -> ModelPlan:
+    """One model, its name and parameters checked against a gallery of `rows` items."""
+    if re.fullmatch(MODEL_NAME, name) is None or len(name) > 64:
+        raise InputError(
+            f"model {name!r}: expected a name of at most 64 letters, digits, '_', '-' and '.', "
+            "beginning with a letter, a digit or '_'"
+        )
+    if name == KNN:
+        raise InputError(f"model {name!r}: this name stands for plain nearest neighbours")
+    settings = fitted(config, rows)
+    chain = [resolve(spec) for spec in settings.similarity]
+    return ModelPlan(name, settings, chain, _k_m(settings, chain, rows))
+
+
+def fitted(config: BuildConfig, rows: int) -> BuildConfig:
+    """The configuration as it can be used on `rows` items; refuses an explicit k_d >= n."""
+    if config.k_d < rows:
+        return config
+    if "k_d" in config.model_fields_set:
+        raise InputError(
+            f"k_d = {config.k_d} needs at least {config.k_d + 1} items, found {rows}; "
+            f"set k_d to at most {rows - 1}"
+        )
+    lowered = {"k_d": rows - 1, "min_degree": min(config.min_degree, rows - 1)}
+    return config.model_copy(update=lowered)
+
+
+def _k_m(config: BuildConfig, chain: Sequence[SimilarityModel], rows: int) -> int:
+    """Neighbours handed to the models; a given k_m that is too small for one is refused."""
+    for model in chain:
+        if config.k_m is not None and config.k_m < model.least_neighbors():
+            raise InputError(
+                f"k_m = {config.k_m} is too small for the similarity model {model.name!r}, "
+                f"which needs {model.least_neighbors()} neighbours with its parameters"
+            )
+    wanted = config.k_m or max(model.neighbors_needed() for model in chain)
+    return min(max(wanted, config.k_d), rows - 1)
+
+
+def as_payload(
+    payload: Mapping[str, Sequence[Any]] | pa.Table | None, rows: int
+) -> pa.Table | None:
+    """Payload as an Arrow table of n rows, columns named once each."""
+    if payload is None:
+        return None
+    try:
+        table = payload if isinstance(payload, pa.Table) else pa.table(dict(payload))
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InputError(f"payload: cannot be kept as columns: {error}") from None
+    if table.num_columns == 0:
+        return None
+    if table.num_rows != rows:
+        raise InputError(f"payload: expected {rows} rows, one a vector, found {table.num_rows}")
+    if len(set(table.column_names)) != table.num_columns:
+        raise InputError(f"payload: expected unique column names, found {table.column_names}")
+    return table
