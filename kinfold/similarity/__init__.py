@@ -11,6 +11,9 @@ from kinfold.similarity import (
     boundary as _boundary,
 )
 from kinfold.similarity import (
+    c_crf as _c_crf,
+)
+from kinfold.similarity import (
     cas as _cas,
 )
 from kinfold.similarity import (
@@ -21,6 +24,12 @@ from kinfold.similarity import (
 )
 from kinfold.similarity import (
     k_reciprocal as _k_reciprocal,
+)
+from kinfold.similarity import (
+    lhrr as _lhrr,
+)
+from kinfold.similarity import (
+    mean as _mean,
 )
 from kinfold.similarity import (
     rdp as _rdp,
@@ -38,4 +47,16 @@ from kinfold.similarity.registry import (
 
 __all__ = ["SimilarityModel", "apply_models", "model_names", "register", "resolve"]
 
-del _alpha_qe, _boundary, _cas, _conaff, _cosine, _k_reciprocal, _rdp, _superglobal
+del (
+    _alpha_qe,
+    _boundary,
+    _c_crf,
+    _cas,
+    _conaff,
+    _cosine,
+    _k_reciprocal,
+    _lhrr,
+    _mean,
+    _rdp,
+    _superglobal,
+)
