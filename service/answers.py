@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from kinfold.config import BuildConfig, Metric
 from kinfold.index.ids import Id
+from kinfold.search.fusion import Fusion
 
 Status = Literal["warming", "ready", "failed"]
 
@@ -31,7 +32,8 @@ class Hit(BaseModel):
     id: Id
     score: float = Field(
         description="What hits are ranked by. For a diffusion model: relative, comparable within "
-        "one query only, 0 where the diffusion did not reach. For knn: the similarity."
+        "one query only, 0 where the diffusion did not reach. For knn: the similarity. For "
+        "several models: the sum that fusion makes of theirs, as relative."
     )
     similarity: float = Field(
         description="What the collection's metric says of query and item alone: absolute."
@@ -49,8 +51,9 @@ class QueryResult(BaseModel):
 
     hits: list[Hit] = Field(description="The k best, best first.")
     reached: int = Field(
-        description="How many of the hits the diffusion reached; the others follow in the order "
-        "of plain kNN. 0 for knn."
+        description="How many of the hits, the first ones, the diffusion reached; of several "
+        "models, how many any of them ranked. The others follow in the order of plain kNN. "
+        "0 for knn."
     )
 
 
@@ -59,7 +62,12 @@ class SearchAnswer(BaseModel):
 
     collection: str
     version: str = Field(description="The version of the collection that answered.")
-    model: str = Field(description="The model that answered.")
+    model: str | list[str] = Field(
+        description="The model that answered, or a list of those that were fused."
+    )
+    fusion: Fusion | None = Field(
+        None, description="How several models were fused; absent for a single one."
+    )
     took_ms: float = Field(
         description="From the arrival of the whole request to the making of the answer."
     )
@@ -102,7 +110,7 @@ class CollectionInfo(BaseModel):
     )
     default_model: str
     models: list[str] = Field(description="What a search may name, the default first.")
-    details: list[ModelInfo] = Field(description="One a diffusion model.")
+    details: list[ModelInfo] = Field(description="One a diffusion model, in the same order.")
 
 
 class CollectionState(BaseModel):

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from kinfold.errors import InputError, KinfoldError
+from kinfold.index import Manifest
 from kinfold.index.publish import COLLECTION_NAME, CURRENT
 from kinfold.search import Index, open_index
+from kinfold.search.fusion import FUSIONS
 from kinfold.search.index import KNN
 from service.answers import CollectionInfo, CollectionState, ModelInfo, Status
 from service.logs import service_log
@@ -185,6 +187,8 @@ def warm_up(index: Index) -> None:
             index.search(probe, k, model, k_q=1)
             if model != KNN:
                 index.explain(probe, first, model)
+        for fusion in FUSIONS:
+            index.search(probe, k, index.models, k_q=1, fusion=fusion)
 
 
 def describe(collection: OpenCollection, status: Status) -> CollectionInfo:
@@ -206,18 +210,22 @@ def describe(collection: OpenCollection, status: Status) -> CollectionInfo:
         default_model=manifest.default_model,
         models=collection.index.models,
         details=[
-            ModelInfo(
-                name=name,
-                parameters=info.config,
-                stored=info.stored,
-                mean_row=round(info.stored / manifest.rows, 2),
-                longest_row=info.longest_row,
-                dtype=info.dtype,
-                edges=info.edges,
-                isolated=info.isolated,
-                not_converged=info.not_converged,
-                mean_iterations=info.mean_iterations,
-            )
-            for name, info in manifest.models.items()
+            _describe_model(name, manifest) for name in collection.index.models if name != KNN
         ],
+    )
+
+
+def _describe_model(name: str, manifest: Manifest) -> ModelInfo:
+    info = manifest.models[name]
+    return ModelInfo(
+        name=name,
+        parameters=info.config,
+        stored=info.stored,
+        mean_row=round(info.stored / manifest.rows, 2),
+        longest_row=info.longest_row,
+        dtype=info.dtype,
+        edges=info.edges,
+        isolated=info.isolated,
+        not_converged=info.not_converged,
+        mean_iterations=info.mean_iterations,
     )

@@ -13,7 +13,9 @@ SUMMARY = "Manifold-aware search over galleries of embeddings, at the cost of pl
 
 _PROBLEM = {"$ref": "#/components/schemas/ProblemDetails"}
 _BODY = {"$ref": "#/components/schemas/SearchBody"}
-_PARAMETER_KEYS = ("type", "minimum", "maxLength", "enum")
+_PARAMETER_KEYS = (
+    "type", "minimum", "maxLength", "enum", "items", "minItems", "maxItems", "uniqueItems",
+)  # fmt: skip
 _REQUEST_ID = "3f1c9a5be07d4c21"
 _PATH = "/v1/collections/photos/search"
 
@@ -74,6 +76,7 @@ _BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "batch": ("Two vectors at once", {"vectors": [[0.1, 0.7, -0.2, 0.4], [0.3, 0, 0.5, -0.1]]}),
     "item": ("What is like an item of the collection", {"id": 17, "k": 5, "with_payload": True}),
     "plain": ("Plain nearest neighbours", {"vector": [0.1, 0.7, -0.2, 0.4], "model": "knn"}),
+    "fused": ("Two models as one", {"vector": [0.1, 0.7, -0.2, 0.4], "model": ["default", "knn"]}),
     "explained": ("With the reasons", {"id": 17, "k": 3, "explain": True}),
 }
 
@@ -81,22 +84,29 @@ _BODIES: dict[str, tuple[str, dict[str, Any]]] = {
 def _parameters() -> list[dict[str, Any]]:
     """The fields of `SearchOptions` as query parameters."""
     properties = SearchOptions.model_json_schema()["properties"]
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": False,
-            "description": f"With a raw body only; in JSON it is a field. {schema['description']}",
-            "schema": _as_parameter(schema),
-        }
-        for name, schema in properties.items()
-    ]
+    return [_parameter(name, schema) for name, schema in properties.items()]
+
+
+def _parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:
+    """One field; what may be a list is one, with commas, and one value is a list of one."""
+    text = f"With a raw body only; in JSON it is a field. {field['description']}"
+    schema = _as_parameter(field)
+    listed = schema["type"] == "array"
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": f"{text} Commas separate several." if listed else text,
+        "schema": schema,
+        **({"style": "form", "explode": False} if listed else {}),
+    }
 
 
 def _as_parameter(schema: dict[str, Any]) -> dict[str, Any]:
     """A field's schema without the null that a query string cannot say, and without prose."""
     alternatives = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
-    kept = {**schema, **alternatives[0]}
+    # The last one is the widest: a list, where one value will do, too.
+    kept = {**schema, **alternatives[-1]}
     return {key: value for key, value in kept.items() if key in _PARAMETER_KEYS}
 
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Self, TypeVar
 
 import orjson
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     FailFast,
     Field,
@@ -22,14 +24,25 @@ from pydantic_core import ErrorDetails
 from kinfold.arrays import AnyArray
 from kinfold.config import Seeds
 from kinfold.index.ids import Id
+from kinfold.search.fusion import Fusion
 from service.problems import INVALID_JSON, INVALID_REQUEST, ProblemError, shown
 from service.vectors import from_list, from_lists
 
 _MOST_ERRORS = 5
+_MOST_MODELS = 8
+_MOST_CHARACTERS = 200
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _QUERIES = ("vector", "vectors", "id", "ids")
 _VECTOR_SCHEMA = {"type": "array", "items": {"type": "number"}, "minItems": 1}
 _ID_SCHEMA = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+_NAME_SCHEMA = {"type": "string", "maxLength": _MOST_CHARACTERS}
+_NAMES_SCHEMA = {
+    "type": "array",
+    "items": _NAME_SCHEMA,
+    "minItems": 1,
+    "maxItems": _MOST_MODELS,
+    "uniqueItems": True,
+}
 
 
 def _id(value: object) -> object:
@@ -51,6 +64,36 @@ Vectors = Annotated[
 ]
 
 
+def _as_names(value: object) -> object:
+    """One name as a list of one."""
+    if value is not None and type(value) not in (str, list):
+        raise ValueError("a name or a list of names")
+    return [value] if isinstance(value, str) else value
+
+
+def _different(names: list[str]) -> list[str]:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ProblemError(
+                INVALID_REQUEST,
+                f"model: expected different names, found {shown(name)!r} twice",
+                expected="different names",
+                found=name,
+            )
+    return names
+
+
+_Name = Annotated[str, Field(max_length=_MOST_CHARACTERS)]
+_Names = Annotated[
+    list[_Name], Field(min_length=1, max_length=_MOST_MODELS), AfterValidator(_different)
+]
+ModelNames = Annotated[
+    _Names | None,
+    BeforeValidator(_as_names),
+    WithJsonSchema({"anyOf": [_NAME_SCHEMA, _NAMES_SCHEMA, {"type": "null"}]}),
+]
+
+
 class SearchOptions(BaseModel):
     """How to search. In a JSON body these are fields; with a raw body, query parameters."""
 
@@ -59,11 +102,16 @@ class SearchOptions(BaseModel):
     k: int = Field(
         10, ge=1, description="Hits a query; at most KINFOLD_MAX_K and the collection's rows."
     )
-    model: str | None = Field(
+    model: ModelNames = Field(
         None,
-        max_length=200,
-        description="A model's name, or knn for plain nearest neighbours; null: the "
-        "collection's default model.",
+        description="A model's name, or knn for plain nearest neighbours; a list of different "
+        "ones is fused into one ranking; null: the collection's default model.",
+    )
+    fusion: Fusion | None = Field(
+        None,
+        description="How several models become one ranking. rrf: by the sum of 1 / (60 + rank). "
+        "score: by the sum of the scores, each as a share of its model's best. null: rrf. "
+        "With one model it changes nothing.",
     )
     k_q: int | None = Field(
         None,
@@ -72,13 +120,13 @@ class SearchOptions(BaseModel):
     )
     seeds: Seeds | None = Field(
         None,
-        description="Which of the k_q neighbours count. plain: all. reciprocal: those that would "
-        "have the query among their own nearest. null: as built.",
+        description="Which of the k_q neighbours count, as in the parameters of a build; null: "
+        "as built.",
     )
     explain: bool = Field(
         False,
         description="Tell for each hit which neighbours of the query gave which share of its "
-        "score. Costs a search a hit, so queries × k may be at most 100.",
+        "score. Costs a search a hit, so queries × k may be at most 100. Of one model only.",
     )
     with_payload: bool = Field(False, description="Give each hit's payload.")
 
@@ -158,6 +206,8 @@ def _typed(name: str, text: str) -> object:
         return int(text)
     if name in {"explain", "with_payload"} and text in {"true", "false"}:
         return text == "true"
+    if name == "model":
+        return text.split(",")
     return text
 
 
@@ -209,6 +259,8 @@ def _expected(item: ErrorDetails) -> str:
             return f"at least {context['ge']}"
         case "too_short":
             return f"at least {context['min_length']} of them"
+        case "too_long":
+            return f"at most {context['max_length']} of them"
         case "string_too_long":
             return f"at most {context['max_length']} characters"
     return item["msg"].removeprefix("Value error, ")

@@ -14,6 +14,7 @@ from kinfold.arrays import Float32s
 from kinfold.errors import UnknownNameError
 from kinfold.index.ids import Id
 from kinfold.search import Hits, Index
+from kinfold.search.fusion import FUSIONS
 from kinfold.search.index import KNN
 from service.bodies import BodyKind
 from service.collections import OpenCollection
@@ -93,14 +94,8 @@ def read(
 def check(search: Search, collection: OpenCollection, settings: Settings) -> None:
     """Refuse a model that is not there, and numbers beyond a limit or the collection's size."""
     options = search.options
-    models = collection.index.models
-    if options.model is not None and options.model not in models:
-        raise ProblemError(
-            UNKNOWN_MODEL,
-            f"no model is called {shown(options.model)!r}; the collection has {', '.join(models)}",
-            expected=models,
-            found=options.model,
-        )
+    names = _names(options, collection.index)
+    _check_models(names, options.explain, collection.index)
     rows = len(collection.index)
     wanted = options.k_q or 1
     _at_most("k", options.k, settings.max_k, "this service allows")
@@ -110,15 +105,41 @@ def check(search: Search, collection: OpenCollection, settings: Settings) -> Non
         _at_most("k", options.k, rows - 1, "the collection holds besides the item itself")
     else:
         _at_most("k", options.k, rows, "the collection holds")
-    product = len(search) * max(options.k, wanted)
-    _at_most("queries × k", product, settings.max_hits, "this service allows in one answer")
+    product = len(names) * len(search) * max(options.k, wanted)
+    what = "queries × k" if len(names) == 1 else "models × queries × k"
+    _at_most(what, product, settings.max_hits, "this service allows in one answer")
     if options.explain:
-        if (options.model or models[0]) == KNN:
-            raise ProblemError(
-                INVALID_REQUEST, "plain kNN has nothing to explain; name a diffusion model"
-            )
         product = len(search) * options.k
         _at_most("queries × k", product, MOST_EXPLAINED, "this service allows with explain")
+
+
+def _names(options: SearchOptions, index: Index) -> list[str]:
+    """The models that a search asks for."""
+    return options.model or [index.manifest.default_model]
+
+
+def _check_models(names: Sequence[str], explain: bool, index: Index) -> None:
+    known = index.models
+    strangers = [name for name in names if name not in known]
+    if strangers:
+        named = " or ".join(repr(shown(name)) for name in strangers)
+        raise ProblemError(
+            UNKNOWN_MODEL,
+            f"no model is called {named}; the collection has {', '.join(known)}",
+            expected=known,
+            found=strangers[0],
+        )
+    if explain and len(names) > 1:
+        raise ProblemError(
+            INVALID_REQUEST,
+            f"explain: expected one model, found {', '.join(names)}; explain them one by one",
+            expected="one model",
+            found=", ".join(names),
+        )
+    if explain and names[0] == KNN:
+        raise ProblemError(
+            INVALID_REQUEST, "plain kNN has nothing to explain; name a diffusion model"
+        )
 
 
 def _at_most(name: str, value: int, most: int, whose: str) -> None:
@@ -142,12 +163,12 @@ def find(search: Search, collection: OpenCollection) -> Hits:
 
 
 def _hits(search: Search, index: Index) -> Hits:
-    k, model = search.options.k, search.options.model
-    k_q, seeds = search.options.k_q, search.options.seeds
+    k, models = search.options.k, _names(search.options, index)
+    k_q, seeds, fusion = search.options.k_q, search.options.seeds, search.options.fusion
     if search.queries is not None:
-        return index.search(search.queries, k, model, k_q=k_q, seeds=seeds)
+        return index.search(search.queries, k, models, k_q=k_q, seeds=seeds, fusion=fusion)
     try:
-        return index.search_by_id(search.ids, k, model, k_q=k_q, seeds=seeds)
+        return index.search_by_id(search.ids, k, models, k_q=k_q, seeds=seeds, fusion=fusion)
     except UnknownNameError:
         _refuse_unknown(search.ids, index)
         raise
@@ -178,12 +199,20 @@ def encode(search: Search, hits: Hits, collection: OpenCollection, started: floa
     answer = {
         "collection": collection.name,
         "version": collection.index.version.name,
-        "model": search.options.model or collection.index.manifest.default_model,
+        **_answered(search.options, collection.index),
         "took_ms": round(1000 * (time.perf_counter() - started), 3),
         "results": results,
     }
     # NumPy's own float32 values: as text they are half as long as the float64 of the same value.
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _answered(options: SearchOptions, index: Index) -> dict[str, Any]:
+    """Which model answered, or which ones and how they were fused."""
+    names = _names(options, index)
+    if len(names) == 1:
+        return {"model": names[0]}
+    return {"model": names, "fusion": options.fusion or FUSIONS[0]}
 
 
 def _result(row: int, hits: Hits) -> dict[str, Any]:
@@ -204,7 +233,8 @@ def _query(search: Search, row: int, index: Index) -> Float32s:
 
 
 def _shares(query: Float32s, item: Id, options: SearchOptions, index: Index) -> list[Any]:
-    told = index.explain(query, item, options.model, k_q=options.k_q, seeds=options.seeds)
+    (model,) = _names(options, index)
+    told = index.explain(query, item, model, k_q=options.k_q, seeds=options.seeds)
     return [
         {"id": neighbor, "similarity": near, "weight": weight, "contribution": part, "share": share}
         for neighbor, near, weight, part, share in zip(

@@ -64,7 +64,8 @@ class Settings(BaseSettings):
     max_hits: int = Field(
         200_000,
         ge=1,
-        description="Most hits in one answer: queries × k, and queries × k_q.",
+        description="Most hits in one answer: queries × k, and queries × k_q; times the number "
+        "of models, if several are fused.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(_lowered)] = Field(
         "info", description="debug, info, warning or error; a line a request is info."

@@ -38,7 +38,10 @@ def queries() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory, vectors: np.ndarray) -> Path:
-    """photos: row numbers, cosine, payload. words: texts as ids, l2. parts: integers as ids."""
+    """photos: row numbers, cosine, payload. words: texts as ids, l2. parts: integers as ids.
+
+    several: the models default, cas and far.
+    """
     folder = tmp_path_factory.mktemp("data")
     days = [dt.date(2024, 1, 1) + dt.timedelta(days=i) for i in range(ROWS)]
     payload = pa.table(
@@ -60,6 +63,9 @@ def data(tmp_path_factory: pytest.TempPathFactory, vectors: np.ndarray) -> Path:
     numbers = 10**12 + np.random.default_rng(3).permutation(ROWS)
     config = BuildConfig(metric="inner_product", k_d=5)
     kinfold.build(vectors, folder / "parts", ids=numbers, config=config)
+    models = {"default": BuildConfig(alpha=0.8), "far": BuildConfig(alpha=0.99)}
+    kinfold.build(vectors, folder / "several", models=models)
+    kinfold.add_model(folder / "several", "cas", BuildConfig.checked({"similarity": ["cas"]}))
     (folder / "not a collection").mkdir()
     return folder
 

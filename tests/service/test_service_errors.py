@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from service_client import JSON, NPY, RAW, Client, problem, running
 
+from kinfold.search.seeds import SEEDS
 from service import search
 from service.description import problem_example
 from service.problems import KINDS
@@ -19,6 +20,14 @@ from service.routes import router
 VECTOR = [0.5] * 16
 VECTOR_BYTES = np.full(16, 0.5, dtype="<f4").tobytes()
 SEARCH = "/v1/collections/photos/search"
+
+
+def either(names: Sequence[str]) -> str:
+    """Names as a refusal lists them."""
+    *others, last = map(repr, names)
+    return f"{', '.join(others)} or {last}"
+
+
 ADDRESSES = [(route.path, sorted(route.methods)[0]) for route in router.routes]  # type: ignore[attr-defined]
 
 
@@ -91,9 +100,9 @@ def test_not_json(client: Client, body: str) -> None:
         ({"id": 1, "k": "5"}, "a whole number", "5"),
         ({"id": 1, "k": None}, "a whole number", None),
         ({"id": 1, "k_q": 0}, "at least 1", 0),
-        ({"id": 1, "model": 7}, "a string", 7),
+        ({"id": 1, "model": 7}, "a name or a list of names", 7),
         ({"id": 1, "model": "m" * 201}, "at most 200 characters", "m" * 119 + "…"),
-        ({"id": 1, "seeds": "all"}, "'plain' or 'reciprocal'", "all"),
+        ({"id": 1, "seeds": "all"}, either(SEEDS), "all"),
         ({"id": 1, "explain": 1}, "true or false", 1),
         ({"id": 1, "with_payload": "true"}, "true or false", "true"),
         ({"id": 1, "explain": True, "model": "knn"}, None, None),

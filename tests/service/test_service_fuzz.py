@@ -20,10 +20,13 @@ from service_client import JSON, NPY, RAW, Client
 from test_service_openapi import DOCUMENT
 from test_service_search import npy
 
+from kinfold.search.fusion import FUSIONS
+from kinfold.search.seeds import SEEDS
 from service.answers import ProblemDetails, SearchAnswer
 
 SEARCH = "/v1/collections/{collection}/search"
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+collections = st.sampled_from(["photos", "words", "parts", "several"])
 ANSWER, PROBLEM = TypeAdapter(SearchAnswer), TypeAdapter(ProblemDetails)
 
 # A slow machine gets through fewer cases, not into a failure.
@@ -79,7 +82,7 @@ def test_described_requests(client: Client, mode: GenerationMode) -> None:
 
     def send(data: st.DataObject) -> int:
         case = data.draw(cases)
-        case.path_parameters["collection"] = data.draw(st.sampled_from(["photos", "words"]))
+        case.path_parameters["collection"] = data.draw(collections)
         given = case.as_transport_kwargs(base_url="http://test")
         given.pop("cookies", None)
         if "data" in given:
@@ -104,6 +107,11 @@ numbers = st.floats(width=32) | st.integers(-(2**70), 2**70)
 small = st.floats(-9, 9, width=32)
 vector = st.lists(small, min_size=16, max_size=16) | st.lists(numbers, min_size=15, max_size=17)
 item = st.integers(-2, 310) | st.integers(0, 299).map(lambda i: f"wörd {i}") | st.text(max_size=4)
+known = st.sampled_from(["default", "knn", "far", "cas"])
+name = known | st.sampled_from(["other", ""]) | st.text(max_size=3)
+names = st.lists(name, max_size=9)
+# The first two are models of every collection.
+fused = st.permutations(["default", "knn"]) | st.lists(known, min_size=2, unique=True)
 fields = {
     "vector": vector,
     "vectors": st.lists(vector, max_size=4),
@@ -111,31 +119,58 @@ fields = {
     "ids": st.lists(item, max_size=6),
     "k": st.integers(-1, 310),
     "k_q": st.integers(-1, 310),
-    "model": st.sampled_from(["default", "knn", "other"]) | st.text(max_size=3),
-    "seeds": st.sampled_from(["plain", "reciprocal", ""]),
+    "model": name | names | fused,
+    "fusion": st.sampled_from([*FUSIONS, *FUSIONS, ""]),
+    "seeds": st.sampled_from([*SEEDS, ""]),
     "explain": st.booleans(),
     "with_payload": st.booleans(),
 }
-optional = {
-    name: fields[name] for name in ("k", "k_q", "model", "seeds", "explain", "with_payload")
-}
-query = st.sampled_from(["vector", "vectors", "id", "ids"]).flatmap(
-    lambda name: st.fixed_dictionaries({name: fields[name]}, optional=optional)
+QUERIES = ("vector", "vectors", "id", "ids")
+optional = {field: values for field, values in fields.items() if field not in QUERIES}
+query = st.sampled_from(QUERIES).flatmap(
+    lambda field: st.fixed_dictionaries({field: fields[field]}, optional=optional)
 )
 wild = st.fixed_dictionaries(
-    {}, optional={name: value | anything for name, value in fields.items()}
+    {}, optional={field: values | anything for field, values in fields.items()}
 )
-body = query | query | wild
+# Good but for a model that only one collection has, so that fused searches come through, too.
+several = st.fixed_dictionaries(
+    {"vector": st.lists(small, min_size=16, max_size=16).filter(any), "model": fused},
+    optional={
+        "k": st.integers(1, 300),
+        "k_q": st.integers(1, 300),
+        "fusion": st.sampled_from(FUSIONS),
+        "seeds": st.sampled_from(SEEDS),
+        "with_payload": st.booleans(),
+    },
+)
+body = query | query | wild | several
 
 
 def test_json_bodies(client: Client) -> None:
-    collections = st.sampled_from(["photos", "words", "parts"])
+    fusions: Counter[str | None] = Counter()
 
     def send(data: st.DataObject) -> int:
         content = json.dumps(data.draw(body)).encode()
-        return check(client.search_bytes(data.draw(collections), content, JSON))
+        answer = client.search_bytes(data.draw(collections), content, JSON)
+        fusions[answer.json().get("fusion")] += 1
+        return check(answer)
 
     assert {200, 400, 404, 422} >= set(fuzz(send, 3000)) >= {200, 422}
+    assert set(fusions) == {None, *FUSIONS}
+
+
+def test_query_strings(client: Client) -> None:
+    """Raw bodies, the options in the address."""
+    content = np.ones((2, 16), dtype="<f4").tobytes()
+    models = (names | fused).map(",".join)
+    options = st.fixed_dictionaries({}, optional=optional | {"model": models})
+
+    def send(data: st.DataObject) -> int:
+        drawn = data.draw(options)
+        return check(client.search_bytes(data.draw(collections), content, RAW, **drawn))
+
+    assert {200, 404, 422} >= set(fuzz(send, 1000)) >= {200, 422}
 
 
 def test_mutated_bodies(client: Client) -> None:
@@ -145,6 +180,7 @@ def test_mutated_bodies(client: Client) -> None:
         (json.dumps({"vector": [0.5] * 16, "k": 3, "with_payload": True}).encode(), JSON),
         (json.dumps({"vectors": [[1.5, -2e3] * 8] * 3, "model": "knn"}).encode(), JSON),
         (json.dumps({"ids": [1, 5, 299], "k": 2, "explain": True}).encode(), JSON),
+        (json.dumps({"id": 1, "model": ["default", "knn"], "fusion": "score"}).encode(), JSON),
         (np.ones((3, 16), dtype="<f4").tobytes(), RAW),
         (npy(np.ones((2, 16), dtype="<f4")), NPY),
         (npy(np.ones((2, 16), dtype="<f8")), NPY),

@@ -177,6 +177,6 @@ def test_describes_a_collection(client: Client, photos: Index) -> None:
 
 def test_lists_collections(client: Client) -> None:
     found = client.get("/v1/collections").json()["collections"]
-    assert [state["name"] for state in found] == ["parts", "photos", "words"]
+    assert [state["name"] for state in found] == ["parts", "photos", "several", "words"]
     assert {state["status"] for state in found} == {"ready"}
     assert {state["rows"] for state in found} == {300}
