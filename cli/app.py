@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import build, demo, evaluate, info, search, serve, verify
+from cli import build, compare, demo, evaluate, info, models, search, serve, verify
 from cli.console import discard, err, out, print_json
 from kinfold import __version__
 from kinfold.errors import KinfoldError
@@ -49,11 +49,13 @@ for _verb in (
     search.search,
     serve.serve,
     evaluate.evaluate,
+    compare.compare,
     info.info,
     verify.verify,
     demo.demo,
 ):
     app.command()(_verb)
+app.add_typer(models.app, name="models")
 
 
 def run() -> int:

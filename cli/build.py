@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli.configuration import ConfigOption, SetOption, chain_text, read_config, read_models
 from cli.console import (
     CollectionOption,
     DataOption,
@@ -23,11 +25,16 @@ from cli.console import (
     out,
     print_json,
 )
-from indexer import BuildSummary, Estimate, build_collection, collection_path, estimate, read_source
+from indexer import BuildSummary, build_collection, collection_path, read_source
 from indexer.estimate import readable
+from indexer.job import estimate_models
 from indexer.sources import Columns, Source
 from kinfold.config import BuildConfig
-from kinfold.errors import InputError
+from kinfold.index import ModelInfo
+from kinfold.progress import Progress, ProgressCallback
+
+OF_A_MODEL = "diffusion"
+"""The phase that every model goes through, in the order of the models."""
 
 
 def build(
@@ -36,13 +43,18 @@ def build(
     ],
     data: DataOption,
     collection: CollectionOption,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="Parameters as TOML; see docs/parameters.md.")
-    ] = None,
-    parameters: Annotated[
+    models: Annotated[
         list[str] | None,
-        typer.Option("--set", help="One parameter, e.g. --set k_d=15. Wins over --config."),
+        typer.Option(
+            "--model",
+            metavar="NAME=SIMILARITY",
+            help="A model of the index, the default first; repeat it for several. SIMILARITY is a "
+            "similarity model, a chain of them joined by + (boundary+cas), or a .toml file with "
+            "the model's own parameters. Default: one model, named default.",
+        ),
     ] = None,
+    config: ConfigOption = None,
+    parameters: SetOption = None,
     ids: Annotated[
         str | None,
         typer.Option("--ids", help="Array or column of ids. Default: 'id', else row numbers."),
@@ -64,58 +76,63 @@ def build(
     stores the result as a sparse matrix beside the vectors. A version that is live already
     keeps answering until the new one is complete.
 
+    With several --model, neighbours are found once and each model gets its own matrix. They
+    share --config, over which a model's own file wins; --set wins over all.
+
     **Examples**
 
     `kinfold build photos.parquet --data data --collection photos`
 
     `kinfold build faces.npz --data data --collection faces --vectors X --set k_d=15`
+
+    `kinfold build a.npy --data data --collection a --model default=cosine --model rdip=superglobal`
     """
     names = None if payload is None else [name.strip() for name in payload.split(",") if name]
-    settings = read_config(config, parameters or [])
+    several = read_models("--model", models, config, parameters or []) if models else None
+    settings = None if several else read_config(config, parameters or [])
     gallery = read_source(source, Columns(vectors, ids, names))
     if query_mask is not None:
         gallery = gallery.where(~gallery.mask(query_mask))
     if not json:
-        announce(gallery, settings, collection_path(data, collection))
+        configs = [settings] if settings else list((several or {}).values())
+        announce(gallery, configs, collection_path(data, collection))
     with bars(enabled=not json) as progress:
-        summary = build_collection(gallery, data, collection, settings, progress, threads=threads)
+        told = by_model(progress, list(several)) if several else progress
+        summary = build_collection(
+            gallery, data, collection, settings, told, models=several, threads=threads
+        )
     if json:
         print_json(as_json(summary))
     else:
         show(summary, data, collection)
 
 
-def read_config(file: Path | None, parameters: list[str]) -> BuildConfig:
-    """The configuration of a file with single parameters set over it."""
-    values: dict[str, Any] = {}
-    if file is not None:
-        values = BuildConfig.from_file(file).model_dump(exclude_unset=True)
-    for parameter in parameters:
-        name, equals, value = parameter.partition("=")
-        if not equals:
-            raise InputError(f"--set: expected NAME=VALUE, found {parameter!r}")
-        values[name.strip()] = _value(value.strip())
-    return BuildConfig.checked(values)
+def by_model(progress: ProgressCallback, names: Sequence[str]) -> ProgressCallback:
+    """Name the model in the phase that every model goes through; else one bar would do for all."""
+    waiting = list(names)
+
+    def told(event: Progress) -> None:
+        if event.phase != OF_A_MODEL or len(names) == 1:
+            progress(event)
+            return
+        progress(replace(event, phase=f"{event.phase} {waiting[0]}"))
+        if event.done == event.total and len(waiting) > 1:
+            waiting.pop(0)
+
+    return told
 
 
-def _value(text: str) -> Any:
-    """A value as TOML writes it; what is no TOML is a string without its quotes."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def announce(gallery: Source, settings: BuildConfig, path: Path) -> None:
+def announce(gallery: Source, configs: Sequence[BuildConfig], path: Path) -> None:
     """Say what is about to happen and what it will take."""
     if gallery.vectors.ndim != 2 or gallery.vectors.shape[0] < 2:
         return
     rows, dimension = gallery.vectors.shape
-    figures: Estimate = estimate(rows, dimension, settings, path, gallery.item_bytes)
+    figures = estimate_models(rows, dimension, configs, path, gallery.item_bytes)
     minutes = figures.seconds / 60
     err.print(
         f"{rows:,} × {dimension} {np.dtype(gallery.vectors.dtype).name} from {gallery.name}, "
         f"{figures.engine} neighbours, {figures.cores} cores"
+        + (f", {len(configs)} models" if len(configs) > 1 else "")
     )
     err.print(
         f"estimate: {f'{minutes:.0f} min' if minutes >= 2 else f'{figures.seconds:.0f} s'}, "
@@ -136,6 +153,7 @@ def as_json(summary: BuildSummary) -> dict[str, Any]:
         "dimension": manifest.dimension,
         "engine": manifest.engine,
         "neighbor_recall": manifest.neighbor_recall,
+        "default_model": manifest.default_model,
         "models": {
             name: info.model_dump(mode="json", exclude={"blocks"})
             for name, info in manifest.models.items()
@@ -153,17 +171,14 @@ def show(summary: BuildSummary, data: str, collection: str) -> None:
     if manifest.engine != "exact":
         table.add_row("neighbours", f"{manifest.engine}, recall {manifest.neighbor_recall:.3f}")
     for name, info in manifest.models.items():
-        table.add_row(
-            f"model {name}",
-            f"{info.stored / manifest.rows:.0f} values a row (longest {info.longest_row}), "
-            f"{info.edges:,} edges, {info.isolated:,} items without one",
-        )
-        if info.not_converged:
-            warning = (
-                f"{info.not_converged:,} rows did not reach the tolerance "
-                f"{info.config.tolerance}; raise max_iterations"
-            )
-            table.add_row("", Text(warning, style="yellow"))
+        title = f"model {name}"
+        if len(manifest.models) > 1:
+            default = ", the default" if name == manifest.default_model else ""
+            table.add_row(title, chain_text(info.config) + default)
+            title = ""
+        for line in facts(info, manifest.rows):
+            table.add_row(title, line)
+            title = ""
     table.add_row(
         "size", f"{readable(summary.bytes)}, {summary.bytes / manifest.rows:.0f} bytes an item"
     )
@@ -172,3 +187,17 @@ def show(summary: BuildSummary, data: str, collection: str) -> None:
     folder = shlex.quote(data)
     out.print(f"\nserve it:   kinfold serve --data {folder}")
     out.print(f"look at it: kinfold info --data {folder} --collection {collection}")
+
+
+def facts(info: ModelInfo, rows: int) -> Iterator[str | Text]:
+    """What became of a model, in a line, and a warning where there is one."""
+    yield (
+        f"{info.stored / rows:.0f} values a row (longest {info.longest_row}), "
+        f"{info.edges:,} edges, {info.isolated:,} items without one"
+    )
+    if info.not_converged:
+        warning = (
+            f"{info.not_converged:,} rows did not reach the tolerance "
+            f"{info.config.tolerance}; raise max_iterations"
+        )
+        yield Text(warning, style="yellow")

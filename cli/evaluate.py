@@ -33,6 +33,7 @@ from cli.measure import (
     measure,
 )
 from cli.plots import check_plot, plot_evaluation
+from cli.search import FusionOption, read_question
 from indexer import collection_path, read_source
 from indexer.sources import Columns, Source
 from kinfold.arrays import AnyArray
@@ -80,6 +81,13 @@ def evaluate(
     ] = None,
     vectors: VectorsOption = None,
     query_mask: MaskOption = None,
+    fuse: Annotated[
+        str | None,
+        typer.Option(
+            "--fuse", help="Models, separated by commas, whose fused ranking is measured too."
+        ),
+    ] = None,
+    fusion: FusionOption = None,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Write mAP and precision@k as a .png or .svg plot."),
@@ -96,7 +104,12 @@ def evaluate(
     `kinfold evaluate q.parquet --data data --collection photos --label landmark`
 
     `kinfold evaluate all.npz --data data --collection shapes --label y --query-mask is_query`
+
+    `kinfold evaluate q.parquet --data data --collection photos --label y --fuse default,rdip`
     """  # fmt: skip
+    fused, how = read_question("--fuse", fuse, fusion)
+    if isinstance(fused, str):
+        raise InputError(f"--fuse: expected several models, separated by commas, found {fuse!r}")
     if plot is not None:
         check_plot(plot)
     index = kinfold.open(collection_path(data, collection))
@@ -105,8 +118,11 @@ def evaluate(
         source = source.where(source.mask(query_mask))
     check_queries(index, source.vectors, source.name)
     scorer = choose_protocol(index, source, label, camera, ground_truth)
+    if fused is not None:
+        # Refuses names that are none before anything is measured.
+        index.search(source.vectors[:1], 1, fused)
     with bars(enabled=not json) as progress:
-        results = measure(index, source.vectors, scorer, progress)
+        results = measure(index, source.vectors, scorer, progress, fused or (), how)
     if plot is not None:
         plot_evaluation(results, f"{collection}: {len(source)} queries, {len(index):,} items", plot)
     if json:

@@ -8,9 +8,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli.configuration import chain_text
 from cli.console import DataOption, JsonOption, out, print_json
 from indexer import collection_path, collections_in
 from indexer.estimate import readable
+from kinfold.config import BuildConfig
 from kinfold.index import Manifest, list_versions, live_version
 from kinfold.index.manifest import read_manifest
 
@@ -83,6 +85,7 @@ def _show(name: str, version: str, versions: list[str], manifest: Manifest) -> N
     table.add_row("size", f"{readable(size)}, {size / manifest.rows:.0f} bytes an item")
     for phase, seconds in manifest.measured.items():
         table.add_row(phase.replace("_", " "), f"{seconds:.2f}")
+    own, shared = _parameters(manifest)
     for model, details in manifest.models.items():
         default = ", the default" if model == manifest.default_model else ""
         table.add_row("", "")
@@ -94,7 +97,35 @@ def _show(name: str, version: str, versions: list[str], manifest: Manifest) -> N
             f"{details.mean_iterations:.1f} iterations a row, "
             f"{details.not_converged:,} rows not converged",
         )
-        for line in details.config.to_toml().splitlines():
-            key, _, value = line.partition(" = ")
+        for key, value in own[model].items():
+            table.add_row(f"  {key}", value)
+    if len(own) > 1:
+        table.add_row("", "")
+        table.add_row(Text("all models", style="bold"), "")
+        for key, value in shared.items():
             table.add_row(f"  {key}", value)
     out.print(table)
+
+
+def _parameters(manifest: Manifest) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Each model's parameters as they are shown, and apart those that several models share."""
+    own = {}
+    for model, details in manifest.models.items():
+        lines = details.config.to_toml().splitlines()
+        values = dict(line.split(" = ", 1) for line in lines)
+        own[model] = values | {"similarity": chain_text(details.config)}
+    if len(own) == 1:
+        return own, {}
+    every = list(own.values())
+    first, *others = every
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(values.get(key) == value for values in others)
+    }
+    keys = [key for key in BuildConfig.model_fields if key not in shared]
+    for model, values in own.items():
+        # Where another model has a value that this one leaves to be chosen, that shows.
+        given = [key for key in keys if any(key in values for values in every)]
+        own[model] = {key: values.get(key, "not given") for key in given}
+    return own, shared

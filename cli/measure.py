@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from kinfold.evaluate import (
 )
 from kinfold.progress import Progress, ProgressCallback
 from kinfold.search import Index
+from kinfold.search.fusion import Fusion
 from kinfold.validate import as_queries
 
 FULL_RANKING = 20_000
@@ -75,40 +76,57 @@ def check_queries(index: Index, queries: AnyArray, name: str) -> None:
 
 
 def measure(
-    index: Index, queries: AnyArray, scorer: Scorer, progress: ProgressCallback
+    index: Index,
+    queries: AnyArray,
+    scorer: Scorer,
+    progress: ProgressCallback,
+    fused: Sequence[str] = (),
+    fusion: Fusion | None = None,
 ) -> list[Measured]:
-    """Every model of the index, plain kNN first."""
+    """Every model of the index, plain kNN first; then what `fused` models give together."""
     results = []
-    for model in ["knn", *(name for name in index.models if name != "knn")]:
-        rankings = rank(index, queries, model, depth_of(index), progress)
+    asked: list[str | Sequence[str]] = ["knn", *(name for name in index.models if name != "knn")]
+    for model in [*asked, fused] if fused else asked:
+        rankings = rank(index, queries, model, depth_of(index), progress, fusion)
         figures, precisions, curve = scorer(rankings)
-        results.append(
-            Measured(model, figures, precisions, milliseconds(index, queries, model), curve)
-        )
+        median = milliseconds(index, queries, model, fusion)
+        results.append(Measured(_label(model), figures, precisions, median, curve))
     return results
 
 
+def _label(model: str | Sequence[str]) -> str:
+    return model if isinstance(model, str) else ",".join(model)
+
+
 def rank(
-    index: Index, queries: AnyArray, model: str, depth: int, progress: ProgressCallback
+    index: Index,
+    queries: AnyArray,
+    model: str | Sequence[str],
+    depth: int,
+    progress: ProgressCallback,
+    fusion: Fusion | None = None,
 ) -> Int64s:
     """(m, depth) gallery positions, best first."""
     rankings = np.empty((queries.shape[0], depth), dtype=np.int64)
     for start in range(0, queries.shape[0], _BATCH):
         end = min(start + _BATCH, queries.shape[0])
-        rankings[start:end] = index.search(queries[start:end], depth, model).positions
-        progress(Progress(model, end, queries.shape[0], "queries"))
+        hits = index.search(queries[start:end], depth, model, fusion=fusion)
+        rankings[start:end] = hits.positions
+        progress(Progress(_label(model), end, queries.shape[0], "queries"))
     return rankings
 
 
-def milliseconds(index: Index, queries: AnyArray, model: str) -> float:
+def milliseconds(
+    index: Index, queries: AnyArray, model: str | Sequence[str], fusion: Fusion | None = None
+) -> float:
     """Median wall time of single queries, k = 10, after one that is not counted."""
     k = min(10, len(index))
     singles: Float32s = np.asarray(queries[:TIMED_QUERIES], dtype=np.float32)
-    index.search(singles[0], k, model)
+    index.search(singles[0], k, model, fusion=fusion)
     times = []
     for query in singles:
         start = time.perf_counter()
-        index.search(query, k, model)
+        index.search(query, k, model, fusion=fusion)
         times.append(time.perf_counter() - start)
     return 1000 * float(np.median(times))
 

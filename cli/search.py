@@ -22,8 +22,18 @@ from indexer import collection_path, read_source
 from indexer.sources import Columns
 from kinfold.errors import InputError
 from kinfold.search import Hits, Index
+from kinfold.search.fusion import FUSIONS, Fusion
 
 MOST_QUERIES = 1000
+
+FusionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fusion",
+        help="How several models become one ranking: 'rrf' by reciprocal ranks, 'score' by their "
+        "scores as shares of each model's best. Default: rrf.",
+    ),
+]
 
 
 def search(
@@ -37,8 +47,14 @@ def search(
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Hits a query.")] = 10,
     model: Annotated[
-        str | None, typer.Option("--model", help="A model's name, or 'knn'. Default: as built.")
+        str | None,
+        typer.Option(
+            "--model",
+            help="A model's name, or 'knn'; or several, separated by commas, to be fused into one "
+            "ranking. Default: as built.",
+        ),
     ] = None,
+    fusion: FusionOption = None,
     row: Annotated[
         list[int] | None, typer.Option("--row", help="Only these rows of the file of queries.")
     ] = None,
@@ -53,13 +69,19 @@ def search(
     `kinfold search queries.npy --data data --collection photos --row 0 -k 5`
 
     `kinfold search --id a17 --data data --collection photos --model knn`
+
+    `kinfold search --id a17 --data data --collection photos --model default,rdip --fusion score`
     """
+    asked, how = read_question("--model", model, fusion)
     index = kinfold.open(collection_path(data, collection))
     if (queries is None) == (not id):
         raise InputError("search: expected either a file of queries or --id, found both or none")
     if queries is None:
         names = [_as_id(text, index) for text in id or []]
-        hits, labels = index.search_by_id(names, k, model), [str(name) for name in names]
+        hits, labels = (
+            index.search_by_id(names, k, asked, fusion=how),
+            [str(name) for name in names],
+        )
     else:
         source = read_source(queries, Columns(vectors))
         if query_mask is not None:
@@ -76,7 +98,7 @@ def search(
         chosen = source.vectors[rows]
         name = f"{source.name} (rows counted among those of --row)" if row else source.name
         check_queries(index, chosen, name)
-        hits, labels = index.search(chosen, k, model), [f"row {r}" for r in rows]
+        hits, labels = index.search(chosen, k, asked, fusion=how), [f"row {r}" for r in rows]
     if json:
         print_json({"results": [_as_json(index, hits, q) for q in range(len(hits))]})
         return
@@ -84,6 +106,25 @@ def search(
         if out.quiet:  # whoever was reading has gone
             return
         _show(index, hits, number, label)
+
+
+def read_question(
+    option: str, text: str | None, fusion: str | None
+) -> tuple[str | list[str] | None, Fusion | None]:
+    """The model, or models, that an option names, and how several are fused."""
+    names = [] if text is None else [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise InputError(f"{option}: expected names separated by commas, found {text!r}")
+    how = next((known for known in FUSIONS if known == fusion), None)
+    if fusion is not None and how is None:
+        known = " or ".join(repr(known) for known in FUSIONS)
+        raise InputError(f"--fusion: expected {known}, found {fusion!r}")
+    if fusion is not None and len(names) < 2:
+        raise InputError(
+            f"--fusion: expected several models in {option}, separated by commas, "
+            f"found {repr(text) if text else 'none'}"
+        )
+    return (names if len(names) > 1 else text), how
 
 
 def _as_id(text: str, index: Index) -> int | str:

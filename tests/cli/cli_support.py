@@ -21,6 +21,15 @@ KINFOLD = [sys.executable, "-m", "cli.main"]
 ITEMS, QUERIES, DIMENSION = 120, 24, 8
 PEOPLE = 6
 
+TWO = ["--data", "data", "--collection", "two"]
+BUILD_TWO = ["build", "all.parquet", *TWO, "--query-mask", "is_query"]
+TWO_MODELS = ["--model", "near=cosine", "--model", "far=far.toml"]
+FAR = """
+similarity = ["cas", { name = "k-reciprocal", parameters = { k2 = 4 } }]
+alpha = 0.5
+k_d = 7
+"""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from cli_support import Outcome, gallery_table
+from cli_support import BUILD_TWO, FAR, TWO_MODELS, Outcome, gallery_table
 
 from cli.app import run
 from indexer import build_collection, read_source
@@ -56,3 +56,18 @@ def people(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The options that name the collection, seen from the folder; nothing may change it."""
     monkeypatch.chdir(folder)
     return ["--data", "data", "--collection", "people"]
+
+
+@pytest.fixture
+def files(here: Path) -> Path:
+    """`here` with configurations in files."""
+    (here / "far.toml").write_text(FAR)
+    (here / "shared.toml").write_text('k_d = 5\nmass = 0.9\nsimilarity = ["alpha-qe"]\n')
+    return here
+
+
+@pytest.fixture
+def two(kinfold: Command, files: Path) -> Path:
+    """`files` with a collection of two models, data/two: near, the default, and far."""
+    assert kinfold(*BUILD_TWO, *TWO_MODELS, "--set", "max_row=60").code == 0
+    return files

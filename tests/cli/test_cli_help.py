@@ -13,12 +13,17 @@ from cli_support import ROOT
 from cli.app import app
 from kinfold import __version__
 
-VERBS = ["build", "search", "serve", "evaluate", "info", "verify", "demo"]
-COMMANDS = typer.main.get_command(app).commands
+VERBS = ["build", "search", "serve", "evaluate", "compare", "info", "verify", "demo", "models"]
+TOP = typer.main.get_command(app).commands
+COMMANDS = {
+    **TOP,
+    **{f"models {name}": command for name, command in TOP["models"].commands.items()},
+}
 
 
 def test_the_verbs():
-    assert list(COMMANDS) == VERBS
+    assert list(TOP) == VERBS
+    assert list(TOP["models"].commands) == ["list", "add", "take", "remove", "default"]
 
 
 def test_the_script_is_the_entry_point():
@@ -41,32 +46,32 @@ def test_the_version(kinfold):
     assert kinfold("--version").out == f"kinfold {__version__}\n"
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_help_teaches_by_example(kinfold, verb):
-    outcome = kinfold(verb, "--help")
+    outcome = kinfold(*verb.split(), "--help")
     assert outcome.code == 0
     assert f"Usage: kinfold {verb}" in outcome.out
     assert re.search(r"Examples?\b", outcome.out)
     assert f"kinfold {verb}" in outcome.out.partition("Example")[2]
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_every_option_is_explained(verb):
     for parameter in COMMANDS[verb].params:
         assert len(parameter.help or "") > 8, parameter.name
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_examples_use_what_there_is(verb):
     """Options that exist, and all that are required."""
-    command = COMMANDS[verb]
-    examples = re.findall(r"`(kinfold [^`]+)`", command.help)
+    examples = re.findall(r"`(kinfold [^`]+)`", COMMANDS[verb].help)
     assert examples
-    known = {name for parameter in command.params for name in parameter.opts}
-    required = {parameter.opts[0] for parameter in command.params if parameter.required}
     for example in examples:
+        assert example.startswith(f"kinfold {verb} ")
         words = example.split()
-        assert words[:2] == ["kinfold", verb]
+        command = COMMANDS.get(" ".join(words[1:3]), COMMANDS[words[1]])
+        known = {name for parameter in command.params for name in parameter.opts}
+        required = {parameter.opts[0] for parameter in command.params if parameter.required}
         used = {word for word in words if word.startswith("-")}
         assert used <= known
         assert {option for option in required if option.startswith("-")} <= used

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -227,6 +228,79 @@ def test_collections_are_the_folders_with_a_live_version(tmp_path):
     assert collections_in(str(tmp_path)) == ["a", "b"]
     assert collections_in(tmp_path / "none") == []
     assert collections_in(tmp_path / "file") == []
+
+
+SEVERAL = {
+    "near": BuildConfig(k_d=3, similarity=["cosine"]),
+    "far": BuildConfig(k_d=4, similarity=["cas"], max_row=20),
+}
+
+
+def test_several_models(tmp_path):
+    source = Source("v", vectors())
+    summary = build_collection(source, tmp_path, "c", models=SEVERAL)
+    assert list(summary.manifest.models) == ["near", "far"]
+    assert summary.manifest.default_model == "near"
+    for name, config in SEVERAL.items():
+        alone = build(source, tmp_path, "alone", config=config).manifest.models["default"]
+        together = summary.manifest.models[name]
+        assert together.model_dump(exclude={"measured"}) == alone.model_dump(exclude={"measured"})
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"models": {}}, "v: models: expected at least one, found none"),
+        ({"config": CONFIG, "models": SEVERAL}, "v: build: expected either config or models"),
+        ({"models": {"a/b": CONFIG}}, "v: model 'a/b': expected a name"),
+    ],
+    ids=["none", "both", "a name that is none"],
+)
+def test_models_that_cannot_be(tmp_path, given, match):
+    with pytest.raises(InputError, match=match):
+        build_collection(Source("v", vectors()), tmp_path / "data", "c", **given)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("engine", ["exact", "hnsw"])
+def test_the_estimate_of_several_models(tmp_path, engine):
+    """Memory of the largest; time and disk of all, but what they share only once."""
+    gallery = (100_000, 128)
+    configs = [
+        BuildConfig(neighbors=engine),
+        BuildConfig(neighbors=engine, max_row=50),
+        BuildConfig(neighbors=engine, k_d=40, dtype="float32"),
+    ]
+    each = [job.estimate(*gallery, config, tmp_path, 10**8) for config in configs]
+    together = job.estimate_models(*gallery, configs, tmp_path, 10**8)
+    assert together.memory == max(figures.memory for figures in each)
+    assert max(figures.disk for figures in each) < together.disk
+    held = 4 * gallery[0] * gallery[1] * (1 if engine == "exact" else 2) + 10**8
+    assert together.disk == sum(figures.disk for figures in each) - 2 * held
+    assert max(f.seconds for f in each) <= together.seconds < sum(f.seconds for f in each)
+    alone = job.estimate_models(*gallery, configs[:1], tmp_path, 10**8)
+    now = {"memory_available": alone.memory_available, "disk_available": alone.disk_available}
+    assert alone == replace(each[0], **now)
+
+
+def test_models_that_do_not_fit_together_are_not_started(tmp_path, monkeypatch):
+    item = job.estimate(ROWS, 4, SEVERAL["near"], tmp_path).disk
+    monkeypatch.setattr(ESTIMATE, "available_disk", lambda path: int(1.5 * item))
+    build_collection(Source("v", vectors()), tmp_path, "one", SEVERAL["near"])
+    with pytest.raises(CapacityError, match="on disk"):
+        build_collection(Source("v", vectors()), tmp_path, "two", models=SEVERAL)
+    assert not (tmp_path / "two").exists()
+
+
+def test_a_further_model_that_does_not_fit_is_refused(tmp_path, monkeypatch):
+    summary = build(Source("v", vectors()), tmp_path)
+    figures = job.estimate(ROWS, 4, CONFIG, summary.path)
+    own = figures.disk - 4 * ROWS * 4
+    monkeypatch.setattr(ESTIMATE, "available_disk", lambda path: own)
+    job.check_added_fits(summary.manifest, CONFIG, summary.path)
+    monkeypatch.setattr(ESTIMATE, "available_disk", lambda path: own - 1)
+    with pytest.raises(CapacityError, match="on disk"):
+        job.check_added_fits(summary.manifest, CONFIG, summary.path)
 
 
 def test_the_job_asks_for_an_estimate_of_what_it_builds(tmp_path, monkeypatch):
