@@ -10,16 +10,13 @@ import time
 import numpy as np
 
 from benchmarks.common import finish
-from benchmarks.galleries import Gallery, curved_manifolds, unequal_clusters
-from benchmarks.quality import quality, sets
+from benchmarks.quality import made, quality, sets
 from kinfold.similarity import model_names
 
 
 def main() -> None:
     """Run and print: plain kNN, then each model with its defaults, k_m = 40."""
-    galleries: dict[str, Gallery] = sets()
-    galleries["arcs"] = curved_manifolds(8000, 64, queries=200)
-    galleries["unequal"] = unequal_clusters()
+    galleries = sets() | made()
     results: list[dict[str, object]] = [
         {"what": "plain kNN"} | {n: 100 * quality(g, {}, "knn")[0] for n, g in galleries.items()}
     ]

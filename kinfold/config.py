@@ -11,9 +11,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
     model_validator,
 )
@@ -24,14 +22,7 @@ Metric = Literal["cosine", "l2", "inner_product"]
 Graph = Literal["mutual", "union", "completed"]
 Truncation = Literal["graph", "nearest"]
 Neighbors = Literal["auto", "exact", "hnsw", "ivf"]
-Seeds = Literal["plain", "reciprocal"]
-_Alpha = Annotated[float, Field(ge=0, le=0.9999)]
-_ONE, _SEVERAL = "one value", "several values"
-Alpha = Annotated[
-    Annotated[_Alpha, Tag(_ONE)]
-    | Annotated[list[_Alpha], Field(min_length=1, max_length=8), Tag(_SEVERAL)],
-    Discriminator(lambda value: _SEVERAL if isinstance(value, (list, tuple)) else _ONE),
-]
+Seeds = Literal["plain", "reciprocal", "soft"]
 
 
 class SimilaritySpec(BaseModel):
@@ -76,15 +67,16 @@ class BuildConfig(BaseModel):
         None,
         ge=1,
         description="Neighbours handed to the similarity models (k_m >= k_d). "
-        "None: as many as the models and the truncation need.",
+        "None: as many as they need, and at least twice k_d, so that the graph's neighbours are "
+        "a choice among them; k_d for plain similarities.",
     )
     similarity: list[NamedSpec] = Field(
-        default_factory=lambda: [SimilaritySpec(name="cosine")],
+        default_factory=lambda: [SimilaritySpec(name="mean")],
         min_length=1,
         description="Similarity models, applied one after the other to the neighbour lists.",
     )
     k_d: int = Field(
-        10, ge=1, description="Neighbours an item may be joined to in the diffusion graph."
+        15, ge=1, description="Neighbours an item may be joined to in the diffusion graph."
     )
     graph: Graph = Field(
         "completed",
@@ -102,11 +94,20 @@ class BuildConfig(BaseModel):
         description="Exponent of the affinity. None: 3 for plain similarities, 1 for those a "
         "model has re-calculated.",
     )
-    alpha: Alpha = Field(
-        0.95,
+    rank_scale: float = Field(
+        3.0,
+        ge=0,
+        le=1000,
+        description="How slowly an edge's weight falls with the worse of the two ranks that its "
+        "items have among each other's neighbours: exp(-(rank - 1) / rank_scale). 0: ranks do "
+        "not count, as published.",
+    )
+    alpha: float = Field(
+        0.98,
+        ge=0,
+        le=0.9999,
         description="How far diffusion goes; 0 stays at the neighbours. Beyond .9999 float32 "
-        "cannot tell the solutions apart. Of several values the rows are averaged: near and far "
-        "in one matrix.",
+        "cannot tell the solutions apart.",
     )
     truncation: Truncation = Field(
         "graph",
@@ -122,6 +123,11 @@ class BuildConfig(BaseModel):
         le=1,
         description="A stored row keeps its largest entries until they hold this share of its sum.",
     )
+    unit_diagonal: bool = Field(
+        True,
+        description="Whether a search takes C_ij / √(C_ii C_jj) for C_ij: items that keep much of "
+        "their own diffusion, at the end of a manifold or alone, then count like all others.",
+    )
     tolerance: float = Field(
         1e-4, gt=0, lt=1, description="Relative residual at which a row's solution is done."
     )
@@ -132,13 +138,14 @@ class BuildConfig(BaseModel):
         "float16", description="How the values of C are stored."
     )
     k_q: int = Field(
-        5, ge=1, description="Neighbours of a query that seed the diffusion, unless it names k_q."
+        10, ge=1, description="Neighbours of a query that seed the diffusion, unless it names k_q."
     )
     seeds: Seeds = Field(
-        "reciprocal",
+        "soft",
         description="Which of the k_q neighbours count, unless the query says. plain: all. "
         "reciprocal: those that would have the query among their own k_d nearest, and always "
-        "the best one.",
+        "the best one. soft: all, weighed by the ranks that query and neighbour have among each "
+        "other's, as the edges of the graph are; k_q then matters little.",
     )
 
     @model_validator(mode="after")
@@ -153,14 +160,7 @@ class BuildConfig(BaseModel):
                 f"min_degree = {self.min_degree} is larger than k_d = {self.k_d}; an item can "
                 "have no more one-sided edges than neighbours"
             )
-        if len(set(self.alphas)) < len(self.alphas):
-            raise ValueError(f"alpha: expected different values, found {self.alpha}")
         return self
-
-    @property
-    def alphas(self) -> list[float]:
-        """Alpha as a list, whether one value was given or several."""
-        return self.alpha if isinstance(self.alpha, list) else [self.alpha]
 
     @property
     def exponent(self) -> float:
@@ -168,6 +168,11 @@ class BuildConfig(BaseModel):
         if self.gamma is not None:
             return self.gamma
         return 3.0 if all(model.name == "cosine" for model in self.similarity) else 1.0
+
+    @property
+    def seed_exponent(self) -> float:
+        """Gamma for seeds, whose similarities no model has re-calculated."""
+        return 3.0 if self.gamma is None else self.gamma
 
     def to_toml(self) -> str:
         """The configuration as TOML; parameters that are None are left out."""
@@ -211,7 +216,7 @@ def describe(error: ValidationError) -> str:
     """A pydantic error as one readable line: parameter, what was wrong, what was found."""
     parts = []
     for item in error.errors():
-        where = ".".join(str(place) for place in item["loc"] if place not in (_ONE, _SEVERAL))
+        where = ".".join(str(place) for place in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         found = "" if item["type"] in {"missing", "value_error"} else f", found {item['input']!r}"
         parts.append(f"{where}: {message}{found}" if where else message)

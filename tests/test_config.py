@@ -109,9 +109,9 @@ BAD = [
     ({"alpha": float("nan")}, "alpha: .*found nan"),
     ({"alpha": "much"}, "alpha: .*found 'much'"),
     ({"k_m": 5, "k_d": 9}, "k_m = 5 is smaller than k_d = 9"),
-    ({"k_m": 9}, "k_m = 9 is smaller than k_d = 10"),
+    ({"k_m": 9}, "k_m = 9 is smaller than k_d = 15"),
     ({"k_m": 0}, "k_m: .*found 0"),
-    ({"min_degree": 11}, "min_degree = 11 is larger than k_d = 10"),
+    ({"min_degree": 16}, "min_degree = 16 is larger than k_d = 15"),
     ({"min_degree": 3, "k_d": 2}, "min_degree = 3 is larger than k_d = 2"),
     ({"min_degree": -1}, "min_degree: .*found -1"),
     ({"k_d": 0}, "k_d: .*found 0"),
@@ -196,11 +196,15 @@ def test_similarity_may_be_given_by_name():
 
 
 def test_gamma_follows_the_similarity():
-    assert BuildConfig().exponent == 3
+    assert BuildConfig(similarity=["cosine"]).exponent == 3
+    assert BuildConfig().exponent == 1
     assert BuildConfig(similarity=["cosine", "cosine"]).exponent == 3
     assert BuildConfig(similarity=["cosine", "other"]).exponent == 1
     assert BuildConfig(similarity=["other"], gamma=2).exponent == 2
     assert BuildConfig(gamma=0.5).exponent == 0.5
+    # Seeds are plain similarities whatever the models.
+    assert BuildConfig().seed_exponent == BuildConfig(similarity=["cosine"]).seed_exponent == 3
+    assert BuildConfig(gamma=2).seed_exponent == 2
 
 
 def test_min_degree_only_matters_where_it_is_used():

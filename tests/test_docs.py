@@ -38,16 +38,18 @@ def test_every_parameter_is_documented_with_its_default() -> None:
         if value is None:
             assert stated.startswith("–") or name == "gamma", name
         elif name == "similarity":
-            assert stated == '`["cosine"]`'
+            assert stated == '`["mean"]`'
         elif isinstance(value, str):
             assert stated == f"`{value}`", name
+        elif isinstance(value, bool):
+            assert stated == str(value).lower(), name
         else:
             assert float(stated) == value, name
 
 
 def test_documented_toml_is_a_configuration() -> None:
     (block,) = code_blocks(ROOT / "docs" / "parameters.md", "toml")
-    assert BuildConfig.from_toml(block).k_d == 15
+    assert BuildConfig.from_toml(block).k_d == 20
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -166,7 +166,9 @@ def test_the_default_k_d_is_lowered(tmp_path):
         assert config.min_degree == min(3, rows - 1)
         hits = index.search(good()[0], rows)
         assert sorted(hits.positions[0].tolist()) == list(range(rows))
-    assert kinfold.build(good(), tmp_path / "12").manifest.models["default"].config.k_d == 10
+    enough = np.random.default_rng(0).normal(size=(16, 3))
+    index = kinfold.build(enough, tmp_path / "16")
+    assert index.manifest.models["default"].config.k_d == BuildConfig().k_d == 15
 
 
 @pytest.mark.parametrize("threads", [0, -1])

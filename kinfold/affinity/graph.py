@@ -1,9 +1,12 @@
 """The diffusion graph: mutual, union or completed, as a sparse symmetric matrix.
 
-    a_ij = max(sim(i, j), 0) ** gamma  on the graph's edges, a_ii = 0
-    S    = D^-1/2 A D^-1/2,            d_ii = sum_j a_ij
+    a_ij = max(sim(i, j), 0) ** gamma * exp(-(rank_ij - 1) / rank_scale)  on edges, a_ii = 0
+    S    = D^-1/2 A D^-1/2,                                               d_ii = sum_j a_ij
 
-(Iscen et al., CVPR 2017). An item without edges keeps a zero row.
+(Iscen et al., CVPR 2017, without the exponential). rank_ij is the worse of the ranks that i and j
+have among each other's neighbours. It is ours, and what makes the choice of k_d matter little: an
+edge between items that are each other's first counts more than one at the end of two long lists.
+An item without edges keeps a zero row.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from kinfold.arrays import NOTHING, AnyArray, Bools, UInt32s
+from kinfold.arrays import NOTHING, AnyArray, Bools, Ints, UInt32s
 from kinfold.config import Graph
+from kinfold.kernels.ranks import mutual_ranks
 from kinfold.metric import power
 from kinfold.neighbors import NeighborLists
 
@@ -39,7 +43,12 @@ class AffinityGraph:
 
 
 def build_graph(
-    lists: NeighborLists, k_d: int, kind: Graph, min_degree: int, gamma: float
+    lists: NeighborLists,
+    k_d: int,
+    kind: Graph,
+    min_degree: int,
+    gamma: float,
+    rank_scale: float = 0.0,
 ) -> AffinityGraph:
     """Join items to their neighbours and normalise.
 
@@ -52,11 +61,19 @@ def build_graph(
         ``mutual``, ``union`` or ``completed``; see `BuildConfig`.
     gamma:
         Exponent of the affinity.
+    rank_scale:
+        How slowly the weight of an edge falls with the rank; 0: ranks do not count.
     """
     chosen = lists.first(k_d)
+    ranks = np.empty(chosen.ids.shape, dtype=np.int32)
+    mutual_ranks(np.ascontiguousarray(chosen.ids), np.ascontiguousarray(chosen.similarities), ranks)
     affinity = power(chosen.similarities, gamma)
+    if rank_scale > 0:
+        affinity *= np.exp((1 - ranks) / np.float32(rank_scale))
     usable = (chosen.ids != NOTHING) & (affinity > 0)
-    edges = _symmetric(chosen.ids, edges_kept(chosen, usable, kind, min_degree), np.ones(1))
+    edges = _symmetric(
+        chosen.ids, edges_kept(chosen.ids, ranks, usable, kind, min_degree), np.ones(1)
+    )
     edges.data[:] = 1.0
     # An edge's weight is the mean over the lists that name it, whichever of them asked for it.
     weights = _symmetric(chosen.ids, usable, affinity)
@@ -76,19 +93,16 @@ def _symmetric(ids: UInt32s, chosen: Bools, values: AnyArray) -> sp.csr_array:
     return result
 
 
-def edges_kept(lists: NeighborLists, usable: Bools, kind: Graph, min_degree: int) -> Bools:
+def edges_kept(ids: UInt32s, ranks: Ints, usable: Bools, kind: Graph, min_degree: int) -> Bools:
     """Which of the usable entries of (n, k_d) lists become edges, before the other direction.
 
-    i accepts j's invitation when j is as close as i's own k_d-th neighbour. Stated by threshold
-    and not by membership, the test gives ties their due: of fifty duplicates each is mutual with
-    those in its list, although no list of ten can hold them all.
+    i accepts j's invitation when j is in its list, or exactly as close as the last item there.
+    That gives ties their due: of fifty duplicates each is mutual with those in its list, although
+    no list of ten can hold them all.
     """
-    ids, values = lists.ids, lists.similarities
     if kind == "union":
         return usable
-    thresholds = values[:, -1]
-    safe = np.where(usable, ids, 0)
-    mutual: Bools = usable & (values >= thresholds[safe])
+    mutual: Bools = usable & (ranks <= ids.shape[1])
     if kind == "completed":
         # Degrees count the mutual edges of both directions: with ties an item may be chosen by
         # others that are not in its own list.

@@ -1,6 +1,6 @@
 """Rows of C, block by block.
 
-    c_i = (1 - alpha) (I - alpha S)^-1 e_i   on a truncated set T_i, the mean over several alphas
+    c_i = (1 - alpha) (I - alpha S)^-1 e_i   on a truncated set T_i
 
 (Yang et al., "Efficient Image Retrieval via Decoupling Diffusion into Online and Offline
 Processing", AAAI 2019.) An item without edges gets c_i = e_i.
@@ -8,7 +8,7 @@ Processing", AAAI 2019.) An item without edges gets c_i = e_i.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,12 +38,15 @@ class RowBlock:
         (rows + 1,) int64, from 0.
     columns, values:
         (stored,) uint32 gallery positions, ascending in each row, and their values.
+    diagonal:
+        (rows,) C_ii of each row.
     """
 
     first_row: int
     indptr: Int64s
     columns: UInt32s
     values: Floats
+    diagonal: Floats
 
 
 @dataclass(slots=True)
@@ -82,7 +85,7 @@ class DiffusionReport:
 def diffuse(
     matrix: sp.csr_array,
     *,
-    alpha: float | Sequence[float],
+    alpha: float,
     max_row: int,
     mass: float,
     tolerance: float,
@@ -115,13 +118,12 @@ def diffuse(
     numbers = wanted.astype(np.uint32)
     cap = min(max_row, matrix.shape[0])
     report = report if report is not None else DiffusionReport()
-    # Descending: their order in the configuration changes nothing, and only the last may be 0.
-    factors = np.sort(np.atleast_1d(np.asarray(alpha, dtype=np.float64)))[::-1].copy()
     indptr = matrix.indptr.astype(np.uint64)
     indices = matrix.indices.astype(np.uint32)
     step = max(1, min(numbers.size, BLOCK_VALUES // cap))
     columns = np.empty((step, cap), dtype=np.uint32)
     values = np.empty((step, cap), dtype=matrix.dtype)
+    diagonal = np.empty(step, dtype=matrix.dtype)
     lengths = np.empty(step, dtype=np.int64)
     iterations = np.empty(step, dtype=np.int64)
     converged = np.empty(step, dtype=np.bool_)
@@ -135,8 +137,8 @@ def diffuse(
                 listed = np.full((count, 1), NOTHING)
         diffuse_rows(
             indptr, indices, matrix.data, numbers[first : first + count], listed,
-            factors, cap, WALK_STEPS, mass, tolerance, max_iterations, threads,
-            columns, values, lengths, iterations, converged,
+            alpha, cap, WALK_STEPS, mass, tolerance, max_iterations, threads,
+            columns, values, diagonal, lengths, iterations, converged,
         )  # fmt: skip
         report.add(first, lengths[:count], iterations[:count], converged[:count])
         block_indptr = np.zeros(count + 1, dtype=np.int64)
@@ -144,5 +146,5 @@ def diffuse(
         packed_columns = np.empty(block_indptr[-1], dtype=np.uint32)
         packed_values = np.empty(block_indptr[-1], dtype=matrix.dtype)
         pack_rows(columns, values, block_indptr, packed_columns, packed_values)
-        yield RowBlock(first, block_indptr, packed_columns, packed_values)
+        yield RowBlock(first, block_indptr, packed_columns, packed_values, diagonal[:count].copy())
         progress(Progress("diffusion", first + count, numbers.size))

@@ -9,6 +9,8 @@ PAYLOAD = "payload.arrow"
 ENGINE = "knn.faiss"
 NEIGHBORS = "neighbors.npy"
 """(n, k_m) uint32: the nearest neighbours of every item, best first; models are made of them."""
+SIMILARITIES = "similarities.npy"
+"""(n, k_m) float32: their similarities by the metric; seeds of queries are held against them."""
 ID_COLUMN = "id"
 
 BLOCK_VALUES = 1 << 25
@@ -40,16 +42,16 @@ def values_file(model: str, block: int) -> str:
     return f"models/{model}/values-{block:05d}.npy"
 
 
-def thresholds_file(model: str) -> str:
-    """(n,) float32: every item's k_d-th similarity, which a reciprocal seed must reach."""
-    return f"models/{model}/thresholds.npy"
+def scales_file(model: str) -> str:
+    """(n,) float32: what row and column of every item in C are multiplied by in a search."""
+    return f"models/{model}/scales.npy"
 
 
 def neighbors_file(model: str) -> str:
     """(n, k_d) uint32: the neighbours that the graph was made of."""
-    return f"models/{model}/neighbors.npy"
+    return f"models/{model}/graph-neighbors.npy"
 
 
 def similarities_file(model: str) -> str:
     """(n, k_d) float32: their similarities, re-calculated by the model."""
-    return f"models/{model}/similarities.npy"
+    return f"models/{model}/graph-similarities.npy"

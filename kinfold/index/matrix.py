@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from kinfold.arrays import AnyArray, Float32s, Floats, UInt32s
+from kinfold.arrays import AnyArray, Floats, UInt32s
 from kinfold.diffusion import RowBlock
 from kinfold.index import layout
 from kinfold.index.publish import VersionWriter
@@ -36,8 +36,10 @@ def write_matrix(
     rows: int,
     blocks: Iterable[RowBlock],
     dtype: Literal["float16", "float32"],
+    unit_diagonal: bool,
 ) -> tuple[list[int], int]:
-    """Write C; returns (first row of every block, values stored)."""
+    """Write C and its scales; returns (first row of every block, values stored)."""
+    scales = np.ones(rows, dtype=np.float32)
     indptr = np.zeros(rows + 1, dtype=np.int64)
     first_rows: list[int] = []
     held: list[tuple[UInt32s, AnyArray]] = []
@@ -60,6 +62,8 @@ def write_matrix(
         counted = np.concatenate(([0], np.cumsum(kept)))[block.indptr]
         next_row = block.first_row + block.indptr.size - 1
         indptr[block.first_row + 1 : next_row + 1] = indptr[block.first_row] + counted[1:]
+        if unit_diagonal:
+            scales[block.first_row : next_row] = 1 / np.sqrt(block.diagonal)
         held.append((columns, values))
         held_values += columns.size
         if held_values >= layout.BLOCK_VALUES:
@@ -69,13 +73,11 @@ def write_matrix(
     if next_row != rows:
         raise ValueError(f"the blocks end at row {next_row}, expected {rows}")
     writer.array(layout.indptr_file(model), indptr)
+    writer.array(layout.scales_file(model), scales)
     return first_rows, int(indptr[-1])
 
 
-def write_graph(
-    writer: VersionWriter, model: str, lists: NeighborLists, thresholds: Float32s
-) -> None:
-    """Write what reciprocal seeds and live changes need of the graph."""
+def write_graph(writer: VersionWriter, model: str, lists: NeighborLists) -> None:
+    """Write what live changes need of the graph."""
     writer.array(layout.neighbors_file(model), lists.ids)
     writer.array(layout.similarities_file(model), lists.similarities)
-    writer.array(layout.thresholds_file(model), thresholds)

@@ -34,8 +34,8 @@ class StoredModel:
         First row of every block.
     columns, values:
         A pair of arrays a block; values as float32, or as the uint16 bits of float16.
-    thresholds:
-        (n,) float32 k_d-th similarities.
+    scales:
+        (n,) float32: an entry C_ij counts scales_i C_ij scales_j.
     """
 
     name: str
@@ -44,7 +44,7 @@ class StoredModel:
     first_rows: list[int]
     columns: list[UInt32s]
     values: list[AnyArray]
-    thresholds: Float32s
+    scales: Float32s
 
     def row(self, row: int) -> tuple[int, int, int]:
         """Where a row lies: (block, begin, end) inside the block's arrays."""
@@ -66,12 +66,21 @@ class StoredModel:
 
 @dataclass(frozen=True, slots=True)
 class StoredIndex:
-    """One open version; immutable, shared by any number of threads."""
+    """One open version; immutable, shared by any number of threads.
+
+    Attributes
+    ----------
+    vectors:
+        (n, d) float32.
+    similarities:
+        (n, k_m) float32: of every item to its nearest neighbours, descending.
+    """
 
     version: Path
     manifest: Manifest
     measure: Measure
     vectors: Float32s
+    similarities: Float32s
     engine: KnnEngine
     ids: Ids
     payload: Payload | None
@@ -99,6 +108,7 @@ def open_stored(path: Path) -> StoredIndex:
         manifest=manifest,
         measure=measure,
         vectors=vectors,
+        similarities=_open_similarities(version, manifest),
         engine=engine,
         ids=_open_ids(version, manifest),
         payload=_open_payload(version, manifest),
@@ -133,8 +143,20 @@ def _open_model(version: Path, name: str, info: ModelInfo, rows: int) -> StoredM
         first_rows=list(starts),
         columns=columns,
         values=values,
-        thresholds=map_npy(version / layout.thresholds_file(name), "<f4", (rows,)),
+        scales=map_npy(version / layout.scales_file(name), "<f4", (rows,)),
     )
+
+
+def _open_similarities(version: Path, manifest: Manifest) -> Float32s:
+    path = version / layout.SIMILARITIES
+    similarities = map_npy(path, "<f4", (manifest.rows, None))
+    longest = max(info.config.k_d for info in manifest.models.values())
+    if similarities.shape[1] < longest:
+        raise CorruptIndexError(
+            f"{path}: corrupt: expected at least {longest} neighbours an item, as many as the "
+            f"graphs were made of, found {similarities.shape[1]}"
+        )
+    return similarities
 
 
 def _open_ids(version: Path, manifest: Manifest) -> Ids:

@@ -74,7 +74,8 @@ def verify(path: str | Path, progress: ProgressCallback = silent) -> VerifyRepor
     ]
     if report.ok:
         try:
-            check_positions(version / layout.NEIGHBORS, manifest.rows)
+            width = check_positions(version / layout.NEIGHBORS, manifest.rows)
+            map_npy(version / layout.SIMILARITIES, "<f4", (manifest.rows, width))
             for model in open_stored(version).models.values():
                 check_matrix(model, manifest.rows)
                 check_neighbors(version, model.name, manifest.rows)
@@ -85,6 +86,10 @@ def verify(path: str | Path, progress: ProgressCallback = silent) -> VerifyRepor
 
 def check_matrix(model: StoredModel, rows: int) -> None:
     """Columns inside the gallery and ascending in each row, values positive and finite."""
+    if not (np.isfinite(model.scales) & (model.scales > 0)).all():
+        raise CorruptIndexError(
+            f"model {model.name!r}: corrupt: its scales hold values that are not positive"
+        )
     lengths = np.diff(model.indptr)
     if (lengths < 1).any():
         row = int(np.argmin(lengths))

@@ -70,17 +70,22 @@ def worse(score: float, column: int, other_score: float, other_column: int) -> b
 
 @kernel()
 def best_touched(
-    scores: Float32s, touched: UInt32s, count: int, k: int, out: UInt32s, out_scores: Float32s
-) -> int:
-    """The k best of the touched columns, best first, into `out`; returns how many there were.
+    scores: Float32s, touched: UInt32s, count: int, scales: Float32s, k: int, out: UInt32s,
+    out_scores: Float32s,
+) -> int:  # fmt: skip
+    """The k best of the touched columns by score times scale, best first, into `out`.
 
-    Clears `scores` again. A heap whose root is the worst hit kept so far.
+    Returns how many there were; clears `scores` again. `scales` is (n,), or empty for none.
+    A heap whose root is the worst hit kept so far.
     """
+    scaled = scales.shape[0] > 0
     size = 0
     for t in range(count):
         column = touched[unsigned(t)]
         score = scores[column]
         scores[column] = np.float32(0)
+        if scaled:
+            score *= scales[column]
         if size < k:
             place = size
             size += 1

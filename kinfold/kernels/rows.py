@@ -4,9 +4,8 @@ For a row i (Iscen et al., CVPR 2017; Yang et al., AAAI 2019, "late truncation")
 
     c_i = (1 - alpha) (I - alpha S_TT)^-1 e_i
 
-averaged over the given alphas, where S is normalised on the whole graph and then restricted to
-T_i x T_i. I - alpha S_TT is symmetric positive definite for 0 <= alpha < 1, so conjugate gradient
-applies.
+where S is normalised on the whole graph and then restricted to T_i x T_i. I - alpha S_TT is
+symmetric positive definite for 0 <= alpha < 1, so conjugate gradient applies.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ def diffuse_rows(
     values: Floats,
     rows: Ints,
     listed: Ints,
-    alphas: Floats,
+    alpha: float,
     max_row: int,
     steps: int,
     mass: float,
@@ -88,6 +87,7 @@ def diffuse_rows(
     threads: int,
     columns: Ints,
     row_values: Floats,
+    diagonal: Floats,
     length: Ints,
     iterations: Ints,
     converged: Bools,
@@ -103,10 +103,8 @@ def diffuse_rows(
     listed:
         (m, w) the items that T_i may hold beside i, best first, OUTSIDE for none; w = 0 means
         that T_i is found by a walk along the graph.
-    alphas:
-        (a,) float64, descending; a row is the mean of its solutions for each of them.
-    tolerance, max_iterations:
-        Of each linear system.
+    alpha, tolerance, max_iterations:
+        Of the linear system.
     max_row:
         T, the largest size of T_i.
     steps:
@@ -115,8 +113,10 @@ def diffuse_rows(
         The share of a row's sum that is kept, in (0, 1].
     columns, row_values:
         (m, T) written: the entries of each row, by ascending column.
+    diagonal:
+        (m,) written: what each row holds of its own item, C_ii.
     length, iterations, converged:
-        (m,) written; iterations of all systems together, and whether each of them converged.
+        (m,) written.
     """
     n = indptr.shape[0] - 1
     m = rows.shape[0]
@@ -130,7 +130,6 @@ def diffuse_rows(
         local_indices = np.empty(16 * max_row, dtype=np.uint32)
         local_values = np.empty(16 * max_row, dtype=values.dtype)
         x = np.empty(max_row, dtype=values.dtype)
-        total = np.empty(max_row, dtype=values.dtype)
         r = np.empty(max_row, dtype=values.dtype)
         p = np.empty(max_row, dtype=values.dtype)
         q = np.empty(max_row, dtype=values.dtype)
@@ -146,36 +145,25 @@ def diffuse_rows(
                     position, nodes, weights, fresh, ordered,
                 )  # fmt: skip
             while not gather(
-                indptr, indices, values, alphas[0], nodes, size,
+                indptr, indices, values, alpha, nodes, size,
                 position, local_indptr, local_indices, local_values,
             ):  # fmt: skip
                 local_indices = np.empty(2 * local_indices.shape[0], dtype=np.uint32)
                 local_values = np.empty(local_indices.shape[0], dtype=values.dtype)
             for a in range(unsigned(size)):
                 position[nodes[a]] = OUTSIDE
-                total[a] = 0.0
-            iterations[m_row], converged[m_row] = 0, True
-            for which in range(unsigned(alphas.shape[0])):
-                alpha = alphas[which]
-                if which > 0:
-                    # The set and its matrix are the same for all: only the factor changes.
-                    change = alpha / alphas[which - unsigned(1)]
-                    for e in range(local_indptr[unsigned(size)]):
-                        local_values[e] *= change
-                taken, done = conjugate_gradient(
-                    local_indptr, local_indices, local_values, size, 1.0,
-                    tolerance, max_iterations, x, r, p, q,
-                )  # fmt: skip
-                iterations[m_row] += taken
-                converged[m_row] &= done
-                share = (1.0 - alpha) / alphas.shape[0]
-                for a in range(unsigned(size)):
-                    total[a] += share * x[a]
+            iterations[m_row], converged[m_row] = conjugate_gradient(
+                local_indptr, local_indices, local_values, size, 1.0,
+                tolerance, max_iterations, x, r, p, q,
+            )  # fmt: skip
+            for a in range(unsigned(size)):
+                x[a] *= 1.0 - alpha
             if indptr[row] == indptr[row + unsigned(1)]:
                 # No edges: the walk goes nowhere, and the whole mass stays where it started.
-                total[0] = 1.0
+                x[0] = 1.0
                 size = signed(1)
-            kept = keep_mass(total, nodes, size, mass, ordered, columns[m_row], row_values[m_row])
+            diagonal[m_row] = x[0]
+            kept = keep_mass(x, nodes, size, mass, ordered, columns[m_row], row_values[m_row])
             sort_columns(columns[m_row], row_values[m_row], kept, n - 1, spare, r, histogram)
             length[m_row] = kept
 

@@ -32,13 +32,18 @@ def write_model(
         recalculated = apply_models(plan.chain, relative.first(plan.k_m), vectors, progress)
     with watch.stage("affinity"):
         graph = build_graph(
-            recalculated, config.k_d, config.graph, config.min_degree, config.exponent
+            recalculated,
+            config.k_d,
+            config.graph,
+            config.min_degree,
+            config.exponent,
+            config.rank_scale,
         )
     report = DiffusionReport()
     with watch.stage("diffusion"):
         blocks = diffuse(
             graph.matrix,
-            alpha=config.alphas,
+            alpha=config.alpha,
             max_row=config.max_row,
             mass=config.mass,
             tolerance=config.tolerance,
@@ -49,8 +54,10 @@ def write_model(
             progress=progress,
         )
         rows = lists.ids.shape[0]
-        first_rows, stored = write_matrix(writer, name, rows, blocks, config.dtype)
-    write_graph(writer, name, recalculated.first(config.k_d), lists.thresholds(config.k_d))
+        first_rows, stored = write_matrix(
+            writer, name, rows, blocks, config.dtype, config.unit_diagonal
+        )
+    write_graph(writer, name, recalculated.first(config.k_d))
     return ModelInfo(
         config=config,
         blocks=first_rows,

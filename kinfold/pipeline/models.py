@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from kinfold.errors import InputError, UnknownNameError
 from kinfold.index import ModelInfo, StoredIndex, VersionWriter, layout, open_stored
 from kinfold.index.files import map_npy
 from kinfold.index.publish import live_version
-from kinfold.kernels.compare import score_lists_parallel
 from kinfold.neighbors import NeighborLists, self_join
+from kinfold.pipeline.gallery import store_lists
 from kinfold.pipeline.inputs import ModelPlan, plan
 from kinfold.pipeline.model import write_model
 from kinfold.progress import ProgressCallback, silent
@@ -49,11 +50,18 @@ def add_model(
         index = open_stored(live_version(root))
         _must_be_new(index, name)
         planned = plan(name, _as_in(index, config), index.manifest.rows)
-        lists = _lists(index, planned, progress or silent)
+        lists, replaced = _stored_lists(index), set[str]()
+        if lists.k < planned.width(len(lists.ids)):
+            lists = _wider_lists(index, planned, progress or silent)
+            if index.similarities.shape[1] < planned.k_m:
+                store_lists(writer, lists.first(planned.k_m))
+                replaced = {layout.NEIGHBORS, layout.SIMILARITIES}
         info = write_model(
             writer, planned, lists, index.vectors, index.measure, progress or silent, count
         )
-        return _publish(writer, index, {name: info}, index.manifest.default_model)
+        return _publish(
+            writer, index, {name: info}, index.manifest.default_model, replaced=replaced
+        )
 
 
 def take_model(
@@ -183,18 +191,19 @@ def _as_in(index: StoredIndex, config: BuildConfig) -> BuildConfig:
     return config.model_copy(update=shared)
 
 
-def _lists(index: StoredIndex, planned: ModelPlan, progress: ProgressCallback) -> NeighborLists:
-    """The stored neighbour lists where they are long enough, else those of a new self-join."""
-    rows = index.manifest.rows
-    width = planned.width(rows)
-    stored = map_npy(index.version / layout.NEIGHBORS, "<u4", (rows, None))
-    if stored.shape[1] >= width:
-        ids = np.array(stored[:, :width], order="C")
-        values = np.empty(ids.shape, dtype=np.float32)
-        score_lists_parallel(index.vectors, index.vectors, ids, index.measure.by_distance, values)
-        raw = NeighborLists(ids, values)
-    else:
-        raw = self_join(index.engine, index.vectors, index.measure, width, progress)
+def _stored_lists(index: StoredIndex) -> NeighborLists:
+    """The lists of the self-join, in memory."""
+    path = index.version / layout.NEIGHBORS
+    ids = map_npy(path, "<u4", index.similarities.shape)
+    return NeighborLists(np.array(ids), np.array(index.similarities))
+
+
+def _wider_lists(
+    index: StoredIndex, planned: ModelPlan, progress: ProgressCallback
+) -> NeighborLists:
+    """Lists long enough for a model that needs longer ones than there are."""
+    width = planned.width(index.manifest.rows)
+    raw = self_join(index.engine, index.vectors, index.measure, width, progress)
     return NeighborLists(raw.ids, index.measure.similarity(raw.similarities))
 
 
@@ -204,11 +213,12 @@ def _publish(
     added: dict[str, ModelInfo],
     default_model: str,
     without: str | None = None,
+    replaced: Collection[str] = (),
 ) -> str:
     """Link what stays, and publish."""
     gone = None if without is None else layout.model_folder(without)
     for file, info in index.manifest.files.items():
-        if gone is None or not file.startswith(gone):
+        if file not in replaced and (gone is None or not file.startswith(gone)):
             writer.link(file, index.version / file, info)
     models = {name: info for name, info in index.manifest.models.items() if name != without}
     fields = index.manifest.model_dump(exclude={"files", "models"})

@@ -18,6 +18,9 @@ from kinfold.kernels.combine import (
     scatter_float32,
 )
 
+_NO_SCALES = np.empty(0, dtype=np.float32)
+_NO_SCALES.flags.writeable = False  # as those of a model are: one compiled kernel for both
+
 
 class _Scratch:
     """One thread's working arrays for a gallery of n items."""
@@ -54,14 +57,14 @@ class Combiner:
         found: UInt32s,
         scores: Float32s,
     ) -> int:
-        """The best items by F = sum_i weights_i C_i, written to `found` and `scores` (k,).
+        """The best items by F_j = sum_i weights_i scales_i C_ij scales_j.
 
-        Ties are ordered by position. Returns how many there are, at most k; the rest of the two
-        arrays is not touched.
+        Written to `found` and `scores` (k,), ties by position. Returns how many there are, at most
+        k; the rest of the two arrays is not touched.
         """
         scratch = self._scratch()
         places = [
-            (*model.row(int(seed)), float(weight))
+            (*model.row(int(seed)), float(weight) * float(model.scales[seed]))
             for seed, weight in zip(seeds, weights, strict=True)
             if weight > 0
         ]
@@ -82,7 +85,9 @@ class Combiner:
                 )
             count = reached
         return int(
-            best_touched(scratch.scores, scratch.touched, count, found.shape[0], found, scores)
+            best_touched(
+                scratch.scores, scratch.touched, count, model.scales, found.shape[0], found, scores
+            )
         )
 
     def fuse(
@@ -106,7 +111,9 @@ class Combiner:
                 positions, values, 0, positions.size, 1.0, scratch.scores, scratch.touched, count
             )
         return int(
-            best_touched(scratch.scores, scratch.touched, count, found.shape[0], found, scores)
+            best_touched(
+                scratch.scores, scratch.touched, count, _NO_SCALES, found.shape[0], found, scores
+            )
         )
 
     def fill(self, ranked: UInt32s, found: UInt32s, scores: Float32s, size: int) -> int:
@@ -115,11 +122,12 @@ class Combiner:
 
 
 def entry(model: StoredModel, row: int, column: int) -> float:
-    """C[row, column]."""
+    """What row and column have in common in a search: C[row, column] times both scales."""
     block, begin, end = model.row(row)
     place = find_in_row(model.columns[block], begin, end, column)
     if place < 0:
         return 0.0
     values = model.values[block]
     raw = values.view(np.float16)[place] if model.is_half else values[place]
-    return float(raw) / model.info.value_scale
+    scale = float(model.scales[row]) * float(model.scales[column])
+    return float(raw) / model.info.value_scale * scale

@@ -134,9 +134,9 @@ class Ranker:
         weights = seed_weights(
             positions,
             similarities,
-            model.thresholds,
+            self._stored.similarities,
             self._stored.measure,
-            config.exponent,
+            config,
             config.seeds if question.seeds is None else question.seeds,
         )
         return positions, similarities, weights

@@ -29,6 +29,7 @@ class Mean(SimilarityModel):
 
     of: list[NamedSpec] = Field(
         default_factory=lambda: [
+            SimilaritySpec(name="cosine"),
             SimilaritySpec(name="cas", parameters={"k1": 8, "k2": 3, "power": 0}),
             SimilaritySpec(name="k-reciprocal", parameters={"k1": 10, "k2": 4}),
         ],

@@ -55,18 +55,6 @@ def test_on_everything_it_is_the_inverse(S, dtype, alpha, truncation):
     assert_rows_close(found, dense.diffusion_matrix(S, alpha), PRECISION[dtype][1])
 
 
-@pytest.mark.parametrize("alphas", [[0.9, 0.99], [0.99, 0.5, 0.9], [0.0, 0.9], [0.7]])
-def test_of_several_alphas_the_rows_are_averaged(S, dtype, alphas):
-    expected = np.mean([dense.diffusion_matrix(S, alpha) for alpha in alphas], axis=0)
-    assert_rows_close(rows_of_c(S, dtype, alpha=alphas), expected, PRECISION[dtype][1])
-
-
-def test_the_order_of_alphas_changes_nothing(S):
-    np.testing.assert_array_equal(
-        rows_of_c(S, np.float32, alpha=[0.9, 0.99]), rows_of_c(S, np.float32, alpha=[0.99, 0.9])
-    )
-
-
 @pytest.mark.parametrize("size", [1, 2, 5, 17])
 def test_truncated_along_the_graph(S, size):
     found = rows_of_c(S, np.float64, max_row=size)

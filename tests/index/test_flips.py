@@ -24,7 +24,7 @@ SMALL_FILES = [
     layout.PAYLOAD,
     layout.indptr_file("default"),
     layout.indices_file("default", 0),
-    layout.thresholds_file("default"),
+    layout.scales_file("default"),
 ]
 
 DAMAGE = st.lists(st.tuples(st.integers(0, 2**31), st.integers(1, 255)), min_size=1, max_size=4)

@@ -66,7 +66,7 @@ def test_every_field_is_described():
 def test_types_are_those_that_are_written(full):
     dtypes = {"float32": "<f4", "uint32": "<u4", "int64": "<i8", "float16 or float32": "<f2"}
     rows = re.findall(r"^\| `([a-z*-]+)\.npy` \| (.*?) \(", PAGE, flags=re.MULTILINE)
-    assert len(rows) == 8
+    assert len(rows) == 10
     for name, words in rows:
         (file, *_) = sorted(live(full).rglob(f"{name}.npy"))
         assert np.load(file).dtype.str == dtypes[words], name

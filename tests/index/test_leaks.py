@@ -69,7 +69,7 @@ def test_an_open_index_holds_one_descriptor_a_mapped_array_at_most(full):
     assert mapped(full) == []
 
 
-@pytest.mark.parametrize("name", [layout.ENGINE, layout.PAYLOAD, layout.thresholds_file("default")])
+@pytest.mark.parametrize("name", [layout.ENGINE, layout.PAYLOAD, layout.scales_file("default")])
 def test_failing_to_open_leaves_nothing_open(full, tmp_path, name):
     version = copied(full, tmp_path / "c")
     (version / name).write_bytes(bytes((version / name).stat().st_size))
@@ -135,10 +135,11 @@ def big(tmp_path_factory):
         with writer.file(layout.ENGINE) as file:
             file.write(faiss.serialize_index(engine))
         writer.array(layout.NEIGHBORS, columns[:, :3].astype(np.uint32))
+        writer.array(layout.SIMILARITIES, np.ones((rows, 3), dtype=np.float32))
         writer.array(layout.indptr_file("m"), np.arange(rows + 1, dtype=np.int64) * width)
         writer.array(layout.indices_file("m", 0), columns.astype(np.uint32).reshape(-1))
         writer.array(layout.values_file("m", 0), np.full(rows * width, 2000, dtype=np.float16))
-        writer.array(layout.thresholds_file("m"), np.zeros(rows, dtype=np.float32))
+        writer.array(layout.scales_file("m"), np.ones(rows, dtype=np.float32))
         writer.array(layout.neighbors_file("m"), columns[:, :3].astype(np.uint32))
         writer.array(layout.similarities_file("m"), np.ones((rows, 3), dtype=np.float32))
         writer.publish(

@@ -63,7 +63,7 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("name", [layout.VECTORS, layout.thresholds_file("default")])
+@pytest.mark.parametrize("name", [layout.VECTORS, layout.scales_file("default")])
 @pytest.mark.parametrize("start", HEADERS.values(), ids=HEADERS.keys())
 def test_a_strange_npy_header_is_refused(full, tmp_path, name, start):
     version = copied(full, tmp_path / "c")

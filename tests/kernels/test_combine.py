@@ -48,8 +48,12 @@ sixteenths = st.integers(1, 64).map(lambda number: number / 16)
 sparse_row = st.dictionaries(st.integers(0, ITEMS - 1), sixteenths, max_size=12)
 
 
-@given(st.lists(st.tuples(sparse_row, sixteenths), max_size=5), st.integers(0, ITEMS + 3))
-def test_scatter_and_select_equal_a_dense_product(kind, seeds, k):
+@given(
+    st.lists(st.tuples(sparse_row, sixteenths), max_size=5),
+    st.integers(0, ITEMS + 3),
+    st.booleans(),
+)
+def test_scatter_and_select_equal_a_dense_product(kind, seeds, k, scaled):
     rows, weights = [row for row, _ in seeds], [weight for _, weight in seeds]
     expected = np.zeros(ITEMS)
     for row, weight in seeds:
@@ -61,10 +65,14 @@ def test_scatter_and_select_equal_a_dense_product(kind, seeds, k):
     np.testing.assert_array_equal(scores, expected)
     assert sorted(touched[:count]) == np.flatnonzero(expected).tolist()
 
+    # Powers of two, so that products are exact too.
+    scales = 2.0 ** (np.arange(ITEMS) % 3 if scaled else np.zeros(ITEMS))
+    expected = expected * scales
     best = sorted(np.flatnonzero(expected), key=lambda item: (-expected[item], item))[:k]
     out = np.full(k, NOTHING)
     out_scores = np.full(k, -1, dtype=np.float32)
-    assert best_touched(scores, touched, count, k, out, out_scores) == len(best)
+    given = scales.astype(np.float32) if scaled else np.empty(0, dtype=np.float32)
+    assert best_touched(scores, touched, count, given, k, out, out_scores) == len(best)
     assert out.tolist() == [*best, *[NOTHING] * (k - len(best))]
     np.testing.assert_array_equal(out_scores[: len(best)], expected[best])
     assert not scores.any()

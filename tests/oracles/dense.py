@@ -62,11 +62,41 @@ def affinity(similarities, metric, scale, gamma):
     return np.maximum(relative, 0.0) ** gamma
 
 
+def mutual_rank(ids, values, i, place):
+    """The worse of the ranks that i and its neighbour at `place` have with each other.
+
+    Ties share a rank. One that is not listed stands behind all k, unless the list ends with
+    equals, or was never filled.
+    """
+    j, k = int(ids[i, place]), ids.shape[1]
+    value = values[i, place]
+    mine = 1 + (values[i] > value).sum()
+    listed = np.flatnonzero(ids[j] == i)
+    if listed.size:
+        return max(mine, 1 + (values[j] > values[j, listed[0]]).sum())
+    if value == values[j, -1] or values[j, -1] == -np.inf:
+        return max(mine, 1 + (values[j] > value).sum())
+    return k + 1
+
+
+def rank_factors(ids, values, rank_scale):
+    """(n, k): what each entry's weight is multiplied by; ones where ranks do not count."""
+    factors = np.ones(ids.shape)
+    if rank_scale:
+        for i in range(len(ids)):
+            for place in range(ids.shape[1]):
+                if 0 <= ids[i, place] < len(ids):
+                    rank = mutual_rank(ids, values, i, place)
+                    factors[i, place] = np.exp(-(rank - 1) / rank_scale)
+    return factors
+
+
 def affinity_matrix(ids, values, weights, kind, min_degree):
     """A: the mean weight of an edge's directions, where there is an edge.
 
-    i accepts j when j is as close as i's own k_d-th neighbour; `values` decide, `weights` are
-    what an edge is worth. What is worth nothing is no edge.
+    i accepts j when it lists j, or j is exactly as close as i's own k_d-th neighbour, or its list
+    was never filled; `values` decide, `weights` are what an edge is worth. What is worth nothing
+    is no edge.
     """
     n = len(ids)
     listed = {
@@ -75,7 +105,9 @@ def affinity_matrix(ids, values, weights, kind, min_degree):
         for j, v, w in zip(ids[i], values[i], weights[i], strict=True)
     }
     mutual = {
-        frozenset((i, j)) for (i, j), (v, w) in listed.items() if w > 0 and v >= values[j, -1]
+        frozenset((i, j))
+        for (i, j), (v, w) in listed.items()
+        if w > 0 and ((j, i) in listed or v == values[j, -1] or values[j, -1] == -np.inf)
     }
     if kind == "mutual":
         edges = mutual
@@ -183,6 +215,8 @@ class Oracle:
     min_degree: int = 3
     gamma: float = 3.0
     alpha: float = 0.95
+    rank_scale: float = 3.0
+    unit_diagonal: bool = True
 
     def __post_init__(self):
         self.rows = prepared(self.vectors, self.metric)
@@ -196,6 +230,7 @@ class Oracle:
             self.scale,
             self.gamma,
         )
+        weights = weights * rank_factors(self.ids, self.kth_close, self.rank_scale)
         self.A = affinity_matrix(self.ids, self.kth_close, weights, self.graph, self.min_degree)
         self.S = normalised_affinity(self.A)
 
@@ -215,6 +250,12 @@ class Oracle:
             result[i] = diffusion_row(self.S, self.alpha, i, members)
         return result
 
+    def counted(self, C):
+        """C as a search takes it."""
+        if not self.unit_diagonal:
+            return C
+        return C / np.sqrt(np.outer(np.diag(C), np.diag(C)))
+
     def query_closeness(self, queries):
         return closeness(prepared(queries, self.metric), self.rows, self.metric)
 
@@ -224,11 +265,14 @@ class Oracle:
         result = np.zeros_like(close)
         for q, row in enumerate(close):
             for rank, i in enumerate(ranked(row)[:k_q]):
-                if seeds == "plain" or rank == 0 or row[i] >= self.kth_close[i, -1]:
-                    result[q, i] = affinity(
-                        similarity(row[i], self.metric, self.scale),
-                        self.metric,
-                        self.scale,
-                        self.gamma,
-                    )
+                weight = affinity(
+                    similarity(row[i], self.metric, self.scale), self.metric, self.scale, self.gamma
+                )
+                if seeds == "soft":
+                    better_for_q = (row > row[i]).sum()
+                    better_for_i = (self.kth_close[i] > row[i]).sum()
+                    weight *= np.exp(-max(better_for_q, better_for_i) / (self.rank_scale or 3.0))
+                elif seeds == "reciprocal" and rank > 0 and row[i] < self.kth_close[i, -1]:
+                    weight = 0.0
+                result[q, i] = weight
         return result

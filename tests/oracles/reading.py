@@ -23,6 +23,12 @@ def stored_matrix(index):
     return result
 
 
+def counted_matrix(index):
+    """C as a search takes it, its rows and columns scaled, (n, n) float64."""
+    scales = index._stored.models[index.manifest.default_model].scales.astype(np.float64)
+    return stored_matrix(index) * np.outer(scales, scales)
+
+
 def by_position(hits, values, rows):
     """(m, n): `values` of the hits put where the items are."""
     result = np.zeros((len(hits), rows))

@@ -15,8 +15,8 @@ from kinfold.index.publish import VERSIONS, list_versions
 
 CLUSTERS = BY_NAME["clusters"]
 CONFIGS = {
-    "plain": BuildConfig(similarity=["cosine"], k_d=5),
-    "cas": BuildConfig(similarity=["cas"], alpha=[0.9, 0.99]),
+    "plain": BuildConfig(similarity=["cosine"], k_d=5, k_m=40),
+    "cas": BuildConfig(similarity=["cas"], alpha=0.98),
     "listed": BuildConfig(similarity=["k-reciprocal"], truncation="nearest", max_row=50),
 }
 
@@ -125,6 +125,21 @@ def test_stored_neighbours_spare_the_search(index, tmp_path, monkeypatch):
     assert searches == [width + 1]
 
 
+def test_longer_lists_replace_the_stored_ones(index, tmp_path, together):
+    """Models made before keep their answers; a model made after finds lists long enough."""
+    before = index.search(CLUSTERS.queries, 20)
+    longer = BuildConfig(similarity=["cas"], k_m=50)
+    kinfold.add_model(tmp_path / "c", "longer", longer)
+    after = kinfold.open(tmp_path / "c")
+    assert np.load(after.version / layout.NEIGHBORS).shape[1] == 50
+    assert np.load(after.version / layout.SIMILARITIES).shape[1] == 50
+    hits = after.search(CLUSTERS.queries, 20, "plain")
+    np.testing.assert_array_equal(hits.positions, before.positions)
+    np.testing.assert_array_equal(hits.scores, before.scores)
+    alone = kinfold.build(CLUSTERS.vectors, tmp_path / "alone", config=longer)
+    assert files_of(after.version, "longer") == files_of(alone.version, "default")
+
+
 def test_the_old_version_stays_as_it_was(index, tmp_path):
     expected = index.search(CLUSTERS.queries, 15).ids
     kinfold.add_model(tmp_path / "c", "cas", CONFIGS["cas"])
@@ -196,7 +211,7 @@ def test_a_model_of_another_gallery_is_refused(index, tmp_path, vectors, setting
         ("x", {"neighbors": "hnsw"}, "engine 'exact', found 'hnsw'"),
         ("x", {"k_d": 198}, "at least 199 items, found 198"),
         ("x", {"similarity": ["nonsense"]}, "unknown similarity model 'nonsense'"),
-        ("x", {"similarity": ["k-reciprocal"], "k_m": 10}, "k_m = 10 is too small"),
+        ("x", {"similarity": ["k-reciprocal"], "k_m": 17}, "k_m = 17 is too small"),
         (
             "x",
             {"similarity": [{"name": "k-reciprocal", "parameters": {"k2": 60}}], "k_m": 40},

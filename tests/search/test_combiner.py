@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from oracles.galleries import BY_NAME
-from oracles.reading import stored_matrix
+from oracles.reading import counted_matrix
 
 import kinfold
 from kinfold.search.combine import Combiner, entry
@@ -29,7 +29,7 @@ def combined(combiner, model, seeds, weights, k):
 
 
 def test_equals_the_dense_product(index):
-    C = stored_matrix(index)
+    C = counted_matrix(index)
     model = index._stored.models["default"]
     combiner = Combiner(len(index))
     rng = np.random.default_rng(0)
@@ -61,7 +61,7 @@ def test_scratch_grows_with_the_query(index):
 
 
 def test_entries(index):
-    C = stored_matrix(index)
+    C = counted_matrix(index)
     model = index._stored.models["default"]
     found = [[entry(model, i, j) for j in range(len(index))] for i in range(len(index))]
     np.testing.assert_allclose(found, C, rtol=1e-7)
@@ -122,7 +122,7 @@ def test_rows_of_several_blocks(index):
         values=[model.values[0][piece] for piece in pieces],
     )
     several = Index(dataclasses.replace(index._stored, models={"default": split}))
-    np.testing.assert_array_equal(stored_matrix(several), stored_matrix(index))
+    np.testing.assert_array_equal(counted_matrix(several), counted_matrix(index))
     queries = BY_NAME["two parts"].queries
     np.testing.assert_array_equal(
         several.search(queries, 30).scores, index.search(queries, 30).scores

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from oracles.galleries import BY_NAME
-from oracles.reading import stored_matrix
+from oracles.reading import counted_matrix
 
 import kinfold
 
@@ -36,7 +36,7 @@ def test_contributions_are_the_score_of_the_hit(index, gallery, choice):
 
 def test_each_part_is_a_weight_times_an_entry_of_c(clusters):
     gallery = BY_NAME["clusters"]
-    C = stored_matrix(clusters)
+    C = counted_matrix(clusters)
     query = gallery.queries[8]
     neighbours = clusters.search(query, 6, "knn")
     weights = np.maximum(neighbours.similarities[0], 0) ** 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import dense
 from oracles.galleries import BY_NAME
-from oracles.reading import assert_scores_close, by_position, stored_matrix
+from oracles.reading import assert_scores_close, by_position, counted_matrix
 
 import kinfold
 
@@ -96,7 +96,7 @@ def test_scores_are_seeds_times_c(index, gallery):
     n = len(index)
     hits = index.search(gallery.queries, n, k_q=min(4, n), seeds="plain")
     oracle = dense.Oracle(gallery.vectors, metric=gallery.metric, k_d=gallery.k_d)
-    expected = oracle.seed_matrix(gallery.queries, min(4, n), "plain") @ stored_matrix(index)
+    expected = oracle.seed_matrix(gallery.queries, min(4, n), "plain") @ counted_matrix(index)
     found = by_position(hits, hits.scores, n)
     if gallery.name != "duplicates":  # where which of the equal items is a seed matters
         np.testing.assert_array_equal(found > 0, expected > 0)

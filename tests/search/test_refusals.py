@@ -103,7 +103,7 @@ def test_k_q(index, k_q):
 
 @pytest.mark.parametrize("seeds", ["", "mutual", "Plain", 3])
 def test_seeds(index, seeds):
-    message = f"expected 'plain' or 'reciprocal', found {seeds!r}"
+    message = f"expected 'plain' or 'reciprocal' or 'soft', found {seeds!r}"
     with pytest.raises(InputError, match=message):
         index.search(np.ones(DIMENSION), 3, seeds=seeds)
     with pytest.raises(InputError, match=message):

@@ -27,8 +27,14 @@ def graph(request):
     return request.param
 
 
+@pytest.fixture(scope="module", params=[0.0, 3.0], ids=["published", "ours"])
+def rank_scale(request):
+    """With it goes the diagonal: the published graph and C, or ours."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def oracle(gallery, graph):
+def oracle(gallery, graph, rank_scale):
     return Oracle(
         gallery.vectors,
         metric=gallery.metric,
@@ -36,17 +42,22 @@ def oracle(gallery, graph):
         graph=graph,
         min_degree=min(2, gallery.k_d),
         alpha=ALPHA,
+        rank_scale=rank_scale,
+        unit_diagonal=rank_scale > 0,
     )
 
 
 @pytest.fixture(scope="module", params=TRUNCATIONS)
-def index(request, gallery, graph, tmp_path_factory):
+def index(request, gallery, graph, rank_scale, tmp_path_factory):
     config = kinfold.BuildConfig(
         metric=gallery.metric,
         k_d=gallery.k_d,
         graph=graph,
         min_degree=min(2, gallery.k_d),
         alpha=ALPHA,
+        similarity=["cosine"],
+        rank_scale=rank_scale,
+        unit_diagonal=rank_scale > 0,
         truncation=request.param,
         max_row=len(gallery.vectors),
         k_q=min(5, len(gallery.vectors)),
@@ -67,11 +78,11 @@ def test_graph_as_designed(index, oracle, gallery):
     assert set(gallery.isolated) <= set(lonely)
 
 
-@pytest.mark.parametrize("seeds", ["plain", "reciprocal"])
+@pytest.mark.parametrize("seeds", ["plain", "reciprocal", "soft"])
 @pytest.mark.parametrize("k_q", [1, 4])
 def test_scores_and_ranks(index, oracle, gallery, seeds, k_q):
     n = len(gallery.vectors)
-    expected = oracle.seed_matrix(gallery.queries, k_q, seeds) @ oracle.C
+    expected = oracle.seed_matrix(gallery.queries, k_q, seeds) @ oracle.counted(oracle.C)
     hits = index.search(gallery.queries, k=n, k_q=k_q, seeds=seeds)
     assert_scores_close(by_position(hits, hits.scores, n), expected, gallery.metric, 1e-5)
     neighbours = [ranked(row) for row in oracle.query_closeness(gallery.queries)]
@@ -97,6 +108,7 @@ def test_short_rows(name, truncation, size, tmp_path):
         k_d=gallery.k_d,
         min_degree=2,
         alpha=ALPHA,
+        similarity=["cosine"],
         truncation=truncation,
         max_row=size,
         **EXACT,
@@ -111,7 +123,7 @@ def test_short_rows(name, truncation, size, tmp_path):
     hits = index.search(gallery.queries, len(index), k_q=3, seeds="plain")
     assert_scores_close(
         by_position(hits, hits.scores, len(index)),
-        oracle.seed_matrix(gallery.queries, 3, "plain") @ expected,
+        oracle.seed_matrix(gallery.queries, 3, "plain") @ oracle.counted(expected),
         gallery.metric,
         1e-5,
     )
