@@ -10,8 +10,10 @@ from pathlib import Path
 
 from kinfold.config import BuildConfig
 from kinfold.diffusion.rows import BLOCK_VALUES
-from kinfold.errors import CapacityError
+from kinfold.errors import CapacityError, KinfoldError
 from kinfold.neighbors import choose_engine
+from kinfold.similarity import SimilarityModel, resolve
+from kinfold.similarity.width import list_width
 from kinfold.threads import available_cores
 
 # Measured on one core of a current server processor; a rough guide, stated as such.
@@ -79,10 +81,11 @@ def estimate(
     """Estimate a build of (rows, dimension) at `path`, with `item_bytes` of ids and payload."""
     cores = available_cores()
     engine = choose_engine(config.neighbors, rows, dimension)
-    width = max(config.k_d, config.k_m or 0)
+    models, k_m = _models(config, rows)
+    width = k_m
     if config.truncation == "nearest":
-        width = max(width, config.max_row)
-    width = min(width, rows - 1)
+        width = min(max(width, config.max_row), rows - 1)
+    costs = [model.cost(k_m, dimension) for model in models]
     row = min(config.max_row, rows)
     if engine == "exact":
         join = 2.0 * rows**2 * dimension / _EXACT_FLOPS
@@ -90,24 +93,37 @@ def estimate(
         rate = _HNSW_ROWS if engine == "hnsw" else _IVF_ROWS
         join = rows / rate * max(0.25, dimension / _HNSW_DIMENSION)
     diffusion = rows * (_ROW_SECONDS + row * _ROW_ITEM_SECONDS)
+    similarity = rows * sum(cost.seconds for cost in costs)
     vectors = 4 * rows * dimension
     lists = 8 * rows * width
     value_bytes = _BYTES_A_VALUE + (2 if config.dtype == "float32" else 0)
     matrix = rows * row * value_bytes
     index = 0 if engine == "exact" else vectors + _LINK_BYTES * rows
     graph = 8 * rows * config.k_d
+    kept = 8 * rows * k_m
     block = _BLOCK_VALUE_BYTES * min(rows * row, BLOCK_VALUES)
+    # Models run one after the other, and before the graph is made.
+    largest = rows * max((cost.memory for cost in costs), default=0)
     return Estimate(
         rows=rows,
         dimension=dimension,
         engine=engine,
         cores=cores,
-        seconds=_OVERHEAD_SECONDS + (join + diffusion) / cores,
-        memory=_FIXED_MEMORY + vectors + index + 3 * lists + 10 * graph + block,
-        disk=_FIXED_DISK + vectors + index + graph + matrix + 32 * rows + item_bytes,
+        seconds=_OVERHEAD_SECONDS + (join + similarity + diffusion) / cores,
+        memory=_FIXED_MEMORY + vectors + index + 3 * lists + max(largest, 10 * graph + block),
+        disk=_FIXED_DISK + vectors + index + kept + graph + matrix + 36 * rows + item_bytes,
         memory_available=available_memory(),
         disk_available=available_disk(path),
     )
+
+
+def _models(config: BuildConfig, rows: int) -> tuple[list[SimilarityModel], int]:
+    """The similarity models and their k_m; none where they cannot be, which the build says."""
+    try:
+        models = [resolve(spec) for spec in config.similarity]
+        return models, list_width(config, models, rows)
+    except KinfoldError:
+        return [], min(config.k_d, rows - 1)
 
 
 def check_fits(figures: Estimate) -> None:

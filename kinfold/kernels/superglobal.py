@@ -5,10 +5,57 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from kinfold.arrays import NOTHING, Float32s, UInt32s
-from kinfold.kernels.jit import kernel
+from kinfold.arrays import NOTHING, Float32s, Ints, UInt32s
+from kinfold.kernels.jit import kernel, unsigned
 
 _NOTHING = NOTHING
+
+
+@kernel()
+def products(members: Float32s, size: int, out: Float32s) -> None:
+    """Inner products of the first `size` members, (size, size) in `out`.
+
+    Not by BLAS: that would start threads of its own inside each of ours.
+    """
+    for m in range(unsigned(size)):
+        for other in range(m + unsigned(1)):
+            out[m, other] = inner(members[m], members[other])
+            out[other, m] = out[m, other]
+
+
+@kernel()
+def inner(left: Float32s, right: Float32s) -> float:
+    """The inner product."""
+    total = np.float32(0)
+    for a in range(unsigned(left.shape[0])):
+        total += left[a] * right[a]
+    return float(total)
+
+
+@kernel()
+def best_of(values: Float32s, size: int, without: int, count: int, out: Ints) -> None:
+    """The places of the `count` largest of ``values[:size]``, one place left out, ties by place."""
+    kept = 0
+    for place in range(size):
+        if place == without or count == 0:
+            continue
+        if kept == count and values[place] <= values[out[kept - 1]]:
+            continue
+        kept = min(kept + 1, count)
+        a = kept - 1
+        while a > 0 and values[out[a - 1]] < values[place]:
+            out[a] = out[a - 1]
+            a -= 1
+        out[a] = place
+
+
+@kernel()
+def mixed(own: float, values: Float32s, others: Ints, weights: Float32s, scale: float) -> float:
+    """(own + sum of weight * value of the others) / scale."""
+    total = own
+    for a in range(others.shape[0]):
+        total += weights[a] * values[others[a]]
+    return total / scale
 
 
 @kernel(parallel=True)
@@ -22,9 +69,18 @@ def refine_lists(
     """
     n, width = lists.shape
     d = vectors.shape[1]
+    most = min(neighbors, width)
     for thread in numba.prange(threads):
         member = np.empty((width + 1, d), dtype=np.float32)
-        weight = np.zeros((width + 1, width + 1), dtype=np.float32)
+        product = np.empty((width + 1, width + 1), dtype=np.float32)
+        others = np.empty((width + 1, most), dtype=np.int64)
+        weights = np.empty((width + 1, most), dtype=np.float32)
+        sums = np.empty(width + 1, dtype=np.float32)
+        first = np.empty(width + 1, dtype=np.float32)
+        seen = np.empty(width + 1, dtype=np.float32)
+        best = np.empty(most + 1, dtype=np.int64)
+        refined = np.empty(d, dtype=np.float32)
+        expanded = np.empty(d, dtype=np.float32)
         for i in range(thread, n, threads):
             size = 1
             member[0] = vectors[i]
@@ -32,41 +88,38 @@ def refine_lists(
                 if lists[i, j] != _NOTHING:
                     member[size] = vectors[lists[i, j]]
                     size += 1
-            inside = member[:size]
-            product = np.dot(inside, inside.T)
+            products(member, size, product)
             near = min(neighbors, size - 1)
-            sums = np.ones(size, dtype=np.float32)
             for m in range(size):
-                weight[m, :size] = 0
-                weight[m, m] = 1
-                taken = 0
-                for other in np.argsort(-product[m], kind="mergesort"):
-                    if taken == near:
-                        break
-                    if other != m:
-                        value = np.float32(beta) * max(product[m, other], np.float32(0))
-                        weight[m, other] = value
-                        sums[m] += value
-                        taken += 1
-            mixed = weight[:size, :size]
-            first = np.dot(np.ascontiguousarray(mixed), np.ascontiguousarray(product[:, 0])) / sums
-            expanded = np.full(d, -np.inf, dtype=np.float32)
-            best = np.argsort(-first, kind="mergesort")[: near + 1]
-            for m in best:
-                refined = np.zeros(d, dtype=np.float32)
-                for other in range(size):
-                    if mixed[m, other] > 0:
-                        refined += mixed[m, other] * inside[other]
-                refined /= sums[m]
-                expanded = np.maximum(expanded, refined)
-            seen = np.dot(inside, expanded)
-            second = np.dot(np.ascontiguousarray(mixed), seen) / sums
-            length = np.sqrt(np.dot(expanded, expanded))
+                best_of(product[m], size, m, near, others[m])
+                sums[m] = 1
+                for a in range(near):
+                    value = np.float32(beta) * max(product[m, others[m, a]], np.float32(0))
+                    weights[m, a] = value
+                    sums[m] += value
+                first[m] = mixed(
+                    product[m, 0], product[0], others[m, :near], weights[m, :near], sums[m]
+                )
+            best_of(first, size, size, near + 1, best)
+            expanded[:] = -np.inf
+            for b in range(near + 1):
+                m = best[b]
+                refined[:] = member[m]
+                for a in range(near):
+                    refined += weights[m, a] * member[others[m, a]]
+                for c in range(d):
+                    expanded[c] = max(expanded[c], refined[c] / sums[m])
+            for m in range(size):
+                seen[m] = inner(member[m], expanded)
+            length = np.sqrt(inner(expanded, expanded))
             place = 1
             for j in range(width):
                 if lists[i, j] == _NOTHING:
                     out[i, j] = 0
-                else:
-                    score = (first[place] + second[place]) / (1 + length)
-                    out[i, j] = min(max(score, np.float32(0)), np.float32(1))
-                    place += 1
+                    continue
+                second = mixed(
+                    seen[place], seen, others[place, :near], weights[place, :near], sums[place]
+                )
+                score = (first[place] + second) / (1 + length)
+                out[i, j] = min(max(score, np.float32(0)), np.float32(1))
+                place += 1

@@ -64,16 +64,7 @@ def make_engine(
     return engine
 
 
-def scaled_measure(raw: NeighborLists, measure: Measure, k_d: int) -> Measure:
-    """The measure with the scale that the gallery gives it."""
-    finite = raw.similarities[np.isfinite(raw.similarities)]
-    scale = 1.0
-    if measure.metric == "inner_product":
-        scale = float(finite.max(initial=0.0))
-    elif measure.metric == "l2":
-        kth = raw.similarities[:, min(k_d, raw.k) - 1]
-        known = kth[np.isfinite(kth)]
-        scale = float(np.sqrt(np.mean(-known, dtype=np.float64))) if known.size else 1.0
-    if not np.isfinite(scale) or scale <= 0:
-        scale = 1.0
-    return Measure(measure.metric, scale)
+def store_lists(writer: VersionWriter, lists: NeighborLists) -> None:
+    """Write the neighbours of every item: for seeds, and for models that are added later."""
+    writer.array(layout.NEIGHBORS, lists.ids)
+    writer.array(layout.SIMILARITIES, lists.similarities)

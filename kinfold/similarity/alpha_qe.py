@@ -11,7 +11,7 @@ from kinfold.arrays import NOTHING, Float32s
 from kinfold.kernels.compare import closeness_lists
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
-from kinfold.similarity.registry import SimilarityModel, register
+from kinfold.similarity.registry import Cost, SimilarityModel, register
 from kinfold.validate import row_chunks
 
 
@@ -30,6 +30,10 @@ class AlphaQe(SimilarityModel):
     def neighbors_needed(self) -> int:
         """See `SimilarityModel.neighbors_needed`."""
         return self.n
+
+    def cost(self, k_m: int, dimension: int) -> Cost:
+        """See `SimilarityModel.cost`."""
+        return Cost(2e-8 * k_m + 1e-8 * self.n * dimension, 16 * k_m + 8 * dimension)
 
     def recalculate(
         self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent

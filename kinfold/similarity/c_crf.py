@@ -12,7 +12,7 @@ from kinfold.arrays import Float32s
 from kinfold.kernels.c_crf import denoise_lists
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
-from kinfold.similarity.registry import SimilarityModel, register
+from kinfold.similarity.registry import Cost, SimilarityModel, register
 
 
 @register
@@ -60,6 +60,10 @@ class CCrf(SimilarityModel):
     def least_neighbors(self) -> int:
         """See `SimilarityModel.least_neighbors`."""
         return 1
+
+    def cost(self, k_m: int, dimension: int) -> Cost:
+        """See `SimilarityModel.cost`."""
+        return Cost(24e-9 * k_m**2, 8 * k_m)
 
     def recalculate(
         self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent

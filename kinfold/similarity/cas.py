@@ -15,9 +15,9 @@ from kinfold.kernels.smoothing import smooth_rows
 from kinfold.kernels.sparse import masked_product
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
-from kinfold.similarity.reciprocal import expanded_sets, index_arrays, pattern
-from kinfold.similarity.registry import SimilarityModel, register
-from kinfold.similarity.rows import Rows, identity, row_means
+from kinfold.similarity.reciprocal import expanded_sets, pattern
+from kinfold.similarity.registry import Cost, SimilarityModel, register
+from kinfold.similarity.rows import Rows, identity, index_arrays, row_means
 
 
 @register
@@ -58,6 +58,12 @@ class Cas(SimilarityModel):
     def neighbors_needed(self) -> int:
         """See `SimilarityModel.neighbors_needed`."""
         return max(self.k1, self.k2)
+
+    def cost(self, k_m: int, dimension: int) -> Cost:
+        """See `SimilarityModel.cost`."""
+        # Clusters hold some k1 items, several times as many where the gallery is dense.
+        seconds = 8e-6 + 4e-7 * self.k1**2 + 4e-9 * k_m * self.keep
+        return Cost(seconds, 8 * self.keep + 20 * k_m + 200 * self.k1)
 
     def recalculate(
         self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent

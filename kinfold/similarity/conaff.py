@@ -14,7 +14,7 @@ from kinfold.kernels.overlap import COSINE
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
 from kinfold.similarity.reciprocal import pattern
-from kinfold.similarity.registry import SimilarityModel, register
+from kinfold.similarity.registry import Cost, SimilarityModel, register
 from kinfold.similarity.rows import Rows, identity
 
 
@@ -40,23 +40,27 @@ class ConAff(SimilarityModel):
         """See `SimilarityModel.neighbors_needed`."""
         return max(self.k1, self.k2)
 
+    def cost(self, k_m: int, dimension: int) -> Cost:
+        """See `SimilarityModel.cost`."""
+        return Cost(1e-7 * self.keep * self.layers, 42 * self.keep + 90 * self.k1 + 8 * k_m)
+
     def recalculate(
         self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         threads = numba.get_num_threads()
         near = pattern(lists, self.k1)
-        features = sp.csr_array(0.5 * (near + near.T))
         step = self.propagation(lists)
         same = identity(step.shape[0])
-
-        def layer(features: sp.csr_array) -> Rows:
-            symmetric = sp.csr_array(features + features.T)
-            return Rows.product(same, step, symmetric, self.keep, threads, normalise=False).unit()
-
-        rows = layer(features)
-        for _ in range(self.layers - 1):
-            rows = layer(rows.matrix())
+        # A = (near + nearᵀ) / 2, so this is A + Aᵀ.
+        symmetric = sp.csr_array(near + near.T)
+        for layer in range(1, self.layers + 1):
+            product = Rows.product(same, step, symmetric, self.keep, threads, normalise=False)
+            rows = product.unit()
+            if layer < self.layers:
+                features = rows.matrix()
+                symmetric = sp.csr_array(features + features.T)
+                del features
         return rows.compare(lists.ids, COSINE, threads)
 
     def propagation(self, lists: NeighborLists) -> sp.csr_array:

@@ -9,7 +9,7 @@ import numpy as np
 from kinfold.arrays import Float32s
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
-from kinfold.similarity.registry import SimilarityModel, register
+from kinfold.similarity.registry import Cost, SimilarityModel, register
 
 
 @register
@@ -17,6 +17,10 @@ class Cosine(SimilarityModel):
     """sim(i, j) as the metric gives it, clipped to [0, 1] (Offline Diffusion, AAAI 2019)."""
 
     name: ClassVar[str] = "cosine"
+
+    def cost(self, k_m: int, dimension: int) -> Cost:
+        """See `SimilarityModel.cost`."""
+        return Cost(0.0, 4 * k_m)
 
     def recalculate(
         self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent

@@ -14,7 +14,7 @@ from kinfold.kernels.overlap import JACCARD
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
 from kinfold.similarity.reciprocal import expanded_sets, pattern
-from kinfold.similarity.registry import SimilarityModel, register
+from kinfold.similarity.registry import Cost, SimilarityModel, register
 from kinfold.similarity.rows import Rows, identity, row_means
 
 
@@ -46,6 +46,10 @@ class KReciprocal(SimilarityModel):
     def least_neighbors(self) -> int:
         """See `SimilarityModel.least_neighbors`."""
         return max(self.k1, self.k2)
+
+    def cost(self, k_m: int, dimension: int) -> Cost:
+        """See `SimilarityModel.cost`."""
+        return Cost(4e-7 * k_m, 105 * k_m + 3 * self.keep)
 
     def recalculate(
         self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent

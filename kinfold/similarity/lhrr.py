@@ -13,7 +13,7 @@ from kinfold.arrays import NOTHING, AnyArray, Float32s, Floats, UInt32s
 from kinfold.kernels.overlap import COSINE
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
-from kinfold.similarity.registry import SimilarityModel, register
+from kinfold.similarity.registry import Cost, SimilarityModel, register
 from kinfold.similarity.rows import Rows, identity
 
 
@@ -57,6 +57,10 @@ class Lhrr(SimilarityModel):
     def least_neighbors(self) -> int:
         """See `SimilarityModel.least_neighbors`."""
         return self.k - 1
+
+    def cost(self, k_m: int, dimension: int) -> Cost:
+        """See `SimilarityModel.cost`."""
+        return Cost(50e-6, 66 * self.keep + 20 * k_m)
 
     def recalculate(
         self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent

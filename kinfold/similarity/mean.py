@@ -13,7 +13,7 @@ from kinfold.config import NamedSpec, SimilaritySpec
 from kinfold.errors import KinfoldError
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
-from kinfold.similarity.registry import SimilarityModel, register, resolve
+from kinfold.similarity.registry import Cost, SimilarityModel, register, resolve
 
 
 @register
@@ -64,6 +64,11 @@ class Mean(SimilarityModel):
     def least_neighbors(self) -> int:
         """See `SimilarityModel.least_neighbors`."""
         return max(member.least_neighbors() for member in self.members)
+
+    def cost(self, k_m: int, dimension: int) -> Cost:
+        """See `SimilarityModel.cost`."""
+        costs = [member.cost(k_m, dimension) for member in self.members]
+        return Cost(sum(c.seconds for c in costs), max(c.memory for c in costs) + 8 * k_m)
 
     def recalculate(
         self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent

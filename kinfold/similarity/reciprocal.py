@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from kinfold.arrays import NOTHING, AnyArray
+from kinfold.arrays import NOTHING
 from kinfold.kernels.sparse import confident
 from kinfold.neighbors import NeighborLists
+from kinfold.similarity.rows import index_arrays
 
 EXPANSION_SHARE = 2.0 / 3.0
 
@@ -54,8 +55,3 @@ def sorted_ones(matrix: sp.csr_array) -> sp.csr_array:
     result.sort_indices()
     result.data = np.ones(result.nnz, dtype=np.float32)
     return result
-
-
-def index_arrays(matrix: sp.csr_array) -> tuple[AnyArray, AnyArray]:
-    """(indptr, indices) as kernels take them: unsigned."""
-    return matrix.indptr.astype(np.uint64), matrix.indices.astype(np.uint32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +15,13 @@ from kinfold.errors import InputError, UnknownNameError
 from kinfold.kernels.compare import order_lists
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
+
+
+class Cost(NamedTuple):
+    """What a model takes for an item: seconds of one core, bytes at the peak beside its input."""
+
+    seconds: float
+    memory: int
 
 
 class SimilarityModel(BaseModel, ABC):
@@ -39,6 +46,14 @@ class SimilarityModel(BaseModel, ABC):
     def least_neighbors(self) -> int:
         """The smallest k_m that the model can work with; a given one below it is refused."""
         return self.neighbors_needed()
+
+    def cost(self, k_m: int, dimension: int) -> Cost:
+        """Roughly what an item takes, from the parameters; builds that cannot fit are refused.
+
+        What is said here is generous for a model of sparse rows and holds where a model does not
+        know better.
+        """
+        return Cost(100e-6, 10_000 + 100 * k_m)
 
     @abstractmethod
     def recalculate(

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s
 from kinfold.kernels.overlap import compare_lists
 from kinfold.kernels.sparse import chained_rows
+from kinfold.validate import row_chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,12 @@ class Rows:
         threads: int,
         *,
         normalise: bool,
+        between: int | None = None,
     ) -> Rows:
-        """The `keep` largest entries of every row of first @ second @ third (values positive)."""
+        """The `keep` largest entries of every row of first @ second @ third (values positive).
+
+        `between`: how many entries of a row of first @ second go on, the largest; None: all.
+        """
         rows = third.shape[0]
         width = min(keep, rows)
         made = cls(
@@ -49,27 +54,34 @@ class Rows:
         )
         chained_rows(
             *arrays_of(first), *arrays_of(second), *arrays_of(third),
-            width, normalise, threads, made.columns, made.values, made.length,
+            min(between or rows, rows), width, normalise, threads,
+            made.columns, made.values, made.length,
         )  # fmt: skip
         return made
 
     def matrix(self) -> sp.csr_array:
         """The rows as an (n, n) CSR matrix."""
         rows, width = self.columns.shape
-        inside = np.arange(width) < self.length[:, None]
         indptr = np.concatenate(([0], np.cumsum(self.length)))
-        return sp.csr_array(
-            (self.values[inside], self.columns[inside].astype(np.int64), indptr),
-            shape=(rows, rows),
-        )
+        columns = np.empty(indptr[-1], dtype=np.int32 if indptr[-1] < 2**31 else np.int64)
+        values = np.empty(indptr[-1], dtype=np.float32)
+        for piece in row_chunks(rows, width):
+            inside = np.arange(width) < self.length[piece, None]
+            part = slice(indptr[piece.start], indptr[piece.stop])
+            columns[part] = self.columns[piece][inside]
+            values[part] = self.values[piece][inside]
+        return sp.csr_array((values, columns, indptr), shape=(rows, rows))
 
     def unit(self) -> Rows:
         """Every row scaled to length one."""
-        inside = np.arange(self.values.shape[1]) < self.length[:, None]
-        values = np.where(inside, self.values, 0).astype(np.float64)
-        norms = np.sqrt((values**2).sum(axis=1, keepdims=True))
-        scaled = values / np.maximum(norms, 1e-300)
-        return Rows(self.columns, scaled.astype(np.float32), self.length)
+        rows, width = self.values.shape
+        scaled = np.empty((rows, width), dtype=np.float32)
+        for piece in row_chunks(rows, width):
+            inside = np.arange(width) < self.length[piece, None]
+            values = np.where(inside, self.values[piece], 0).astype(np.float64)
+            norms = np.sqrt((values**2).sum(axis=1, keepdims=True))
+            scaled[piece] = values / np.maximum(norms, 1e-300)
+        return Rows(self.columns, scaled, self.length)
 
     def compare(self, lists: UInt32s, kind: int, threads: int) -> Float32s:
         """Row i with each row of ``lists[i]``, in [0, 1]; see `kernels.overlap`."""
@@ -80,11 +92,14 @@ class Rows:
 
 def arrays_of(matrix: sp.csr_array) -> tuple[AnyArray, AnyArray, AnyArray]:
     """(indptr, indices, values) as kernels take them: unsigned, unsigned, float32."""
-    return (
-        matrix.indptr.astype(np.uint64),
-        matrix.indices.astype(np.uint32),
-        matrix.data.astype(np.float32),
-    )
+    return (*index_arrays(matrix), matrix.data.astype(np.float32, copy=False))
+
+
+def index_arrays(matrix: sp.csr_array) -> tuple[AnyArray, AnyArray]:
+    """(indptr, indices) as kernels take them: unsigned, int32 indices without a copy."""
+    short = matrix.indices.dtype == np.int32
+    indices = matrix.indices.view(np.uint32) if short else matrix.indices.astype(np.uint32)
+    return matrix.indptr.astype(np.uint64), indices
 
 
 def identity(rows: int) -> sp.csr_array:

@@ -12,7 +12,7 @@ from kinfold.arrays import Float32s
 from kinfold.kernels.superglobal import refine_lists
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
-from kinfold.similarity.registry import SimilarityModel, register
+from kinfold.similarity.registry import Cost, SimilarityModel, register
 
 
 @register
@@ -39,6 +39,10 @@ class SuperGlobal(SimilarityModel):
     def least_neighbors(self) -> int:
         """See `SimilarityModel.least_neighbors`."""
         return self.K
+
+    def cost(self, k_m: int, dimension: int) -> Cost:
+        """See `SimilarityModel.cost`."""
+        return Cost(2e-7 * k_m + 4e-11 * k_m**2 * (100 + dimension), 4 * k_m)
 
     def recalculate(
         self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent

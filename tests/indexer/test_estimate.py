@@ -18,6 +18,7 @@ from indexer import Source, build_collection, check_fits, estimate
 from indexer.estimate import available_disk, available_memory, readable
 from kinfold import BuildConfig
 from kinfold.errors import CapacityError
+from kinfold.similarity import resolve
 from kinfold.threads import available_cores
 
 HERE = Path(__file__).parent
@@ -118,6 +119,61 @@ print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
     assert figures.memory / 3 < int(output) < figures.memory
 
 
+@pytest.mark.parametrize("name", ["conaff", "rdp"])
+def test_similarity_models_count(name):
+    """Rows of hundreds of entries are the most of what such a build holds."""
+    rows = 10**6
+    plain = estimate(rows, 64, BuildConfig(similarity=["cosine"], k_m=40), HERE)
+    config = BuildConfig(similarity=["cosine", name], k_m=40)
+    cost = resolve(config.similarity[1]).cost(40, 64)
+    figures = estimate(rows, 64, config, HERE)
+    assert rows * cost.memory < figures.memory < plain.memory + rows * cost.memory
+    assert figures.seconds - plain.seconds == pytest.approx(rows * cost.seconds / figures.cores)
+    assert figures.disk == plain.disk
+
+
+def test_models_get_the_neighbours_that_they_need():
+    """k_m is None: as many as the models need."""
+    few, many = ({"name": "superglobal", "parameters": {"M": m}} for m in (50, 400))
+    less, more = (
+        estimate(100_000, 64, BuildConfig(similarity=[spec]), HERE) for spec in (few, many)
+    )
+    assert less.memory + 100_000 * 350 * 8 < more.memory
+    assert less.seconds < more.seconds
+    given = BuildConfig(similarity=[many], k_m=50)
+    assert estimate(100_000, 64, given, HERE).memory == less.memory
+
+
+def test_what_the_build_refuses_is_estimated_without_it():
+    config = BuildConfig(similarity=["wibble"])
+    assert estimate(1000, 64, config, HERE).memory > 0
+
+
+def test_the_memory_of_a_model_stays_below_the_estimate(tmp_path):
+    """The model that takes the most; the peak of the process, as above."""
+    code = """
+import sys
+from pathlib import Path
+import numpy as np
+from benchmarks.galleries import curved_manifolds
+from kinfold import BuildConfig, build
+vectors = curved_manifolds(int(sys.argv[2]), 32, queries=10).vectors
+build(vectors, sys.argv[1], config=BuildConfig(similarity=["conaff"], k_m=20))
+status = Path("/proc/self/status").read_text()
+print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
+"""
+    # A few first, so that no kernel is compiled where memory is measured.
+    for rows in (500, 20_000):
+        output = subprocess.run(
+            [sys.executable, "-c", code, tmp_path, str(rows)],
+            env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+            capture_output=True,
+            check=True,
+        ).stdout
+    figures = estimate(20_000, 32, BuildConfig(similarity=["conaff"], k_m=20), tmp_path)
+    assert figures.memory / 2 < int(output) < 1.2 * figures.memory
+
+
 def shrunk(monkeypatch, **figures):
     for name, value in figures.items():
         monkeypatch.setattr(ESTIMATE, name, lambda *_, value=value: value)
@@ -136,7 +192,7 @@ def test_too_little_memory(monkeypatch):
 def test_too_little_disk(monkeypatch):
     with pytest.raises(CapacityError) as refusal:
         check_fits(shrunk(monkeypatch, available_disk=10 << 20))
-    assert "up to 29" in str(refusal.value)
+    assert "up to 32" in str(refusal.value)
     assert "on disk, 10.5 MB are free; free some space, or lower max_row" in str(refusal.value)
 
 
