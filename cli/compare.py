@@ -22,6 +22,12 @@ from kinfold.similarity import resolve as resolve_model
 
 NONE = "none"
 DEFAULT_MODELS = ("default", "cosine")
+FOR_SMALL_CLASSES = (
+    "alpha-qe:n=10",
+    "dfs:k_d=10:k_q=5:iterations=1000",
+    "fsr:k_d=10:k_q=5:rank=200",
+)
+"""Published for 50 neighbours; with those they fall below kNN where classes have fewer items."""
 
 
 def compare(
@@ -35,7 +41,10 @@ def compare(
     methods: Annotated[
         list[str] | None,
         typer.Option(
-            "--methods", help="Published methods, separated by commas; `none`. Default: all."
+            "--methods",
+            help="Published methods, separated by commas, with parameters if you like: "
+            "`aqe:n=5,dfs:k_d=10:k_q=5`; `none`. Default: all as published, and those whose "
+            "parameters suit large classes only with smaller ones too.",
         ),
     ] = None,
     models: Annotated[
@@ -90,10 +99,24 @@ def compare(
         err.print(f"\npage: {output / 'compare.html'}")
 
 
-def choose_methods(names: list[str] | None) -> list[Baseline]:
-    """The methods of the option, each once, with their papers' parameters."""
-    wanted = baseline_names() if names is None else _words(names)
-    return [resolve(name) for name in wanted]
+def choose_methods(names: list[str] | None) -> dict[str, Baseline]:
+    """Title to method, of those in the option; without parameters they have their papers'."""
+    known = baseline_names()
+    smaller = [word for word in FOR_SMALL_CLASSES if word.partition(":")[0] in known]
+    wanted = [*known, *smaller] if names is None else _words(names)
+    found: dict[str, Baseline] = {}
+    for name, *settings in (word.split(":") for word in wanted):
+        values = {}
+        for setting in settings:
+            key, equals, value = setting.partition("=")
+            if not (key and equals and value):
+                raise InputError(
+                    f"--methods: expected NAME:PARAMETER=VALUE, found {':'.join([name, *settings])}"
+                )
+            values[key] = value
+        method = resolve(name, values)
+        found[", ".join([method.title, *settings])] = method
+    return found
 
 
 def choose_models(names: list[str] | None) -> dict[str, kinfold.BuildConfig]:
@@ -123,7 +146,7 @@ def _words(values: list[str]) -> list[str]:
 
 def measure_all(
     sample: Sample,
-    methods: list[Baseline],
+    methods: dict[str, Baseline],
     configs: dict[str, kinfold.BuildConfig],
     by_default: bool,
     progress: ProgressCallback,
@@ -139,14 +162,14 @@ def measure_all(
     for done, (name, config) in enumerate(configs.items()):
         progress(Progress(sample.name, done, total, "methods"))
         rows += measure_index(name, config, sample, with_knn=done == 0)
-    for done, method in enumerate(methods, len(configs)):
+    for done, (title, method) in enumerate(methods.items(), len(configs)):
         progress(Progress(sample.name, done, total, "methods"))
         try:
-            rows.append(measure_method(method, sample))
+            rows.append(measure_method(title, method, sample))
         except InputError as error:
             if not by_default:
                 raise
-            left_out[method.title] = str(error)
+            left_out[title] = str(error)
     progress(Progress(sample.name, total, total, "methods"))
     rows.sort(key=lambda row: -row.mean_average_precision)
     return Comparison(sample, rows, left_out)

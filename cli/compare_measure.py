@@ -90,8 +90,8 @@ def depth_of(sample: Sample) -> int:
     return n if n <= FULL_RANKING else DEPTH
 
 
-def measure_method(method: Baseline, sample: Sample) -> Row:
-    """A published method, as `kinfold.evaluate.baselines` computes it."""
+def measure_method(title: str, method: Baseline, sample: Sample) -> Row:
+    """A published method, called `title` in tables, as `kinfold.evaluate.baselines` computes it."""
     _warm_up(method, sample)
     start = time.perf_counter()
     prepared = method.prepare(sample.gallery)
@@ -108,7 +108,7 @@ def measure_method(method: Baseline, sample: Sample) -> Row:
         sample,
         rankings,
         name=method.name,
-        title=method.title,
+        title=title,
         kind=METHOD,
         source=method.source,
         transductive=method.transductive,

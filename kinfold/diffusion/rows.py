@@ -18,8 +18,9 @@ from kinfold.arrays import NOTHING, Floats, Int64s, Ints, UInt32s
 from kinfold.kernels.rows import diffuse_rows, pack_rows
 from kinfold.progress import Progress, ProgressCallback, silent
 
-WALK_STEPS = 8
-"""Steps of the graph-guided walk once it has to drop nodes."""
+WALK_STEPS = 4
+"""Steps of the graph-guided walk once it has to drop nodes. Eight find a set that is better by 0.1
+points of mAP at most, and take twice the time of a row."""
 
 BLOCK_VALUES = 1 << 22
 """Values computed in one go; bounds the memory of the buffers to about 200 MB, and

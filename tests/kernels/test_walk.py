@@ -13,7 +13,7 @@ def graph(request):
     return GRAPHS[request.param]
 
 
-def walk(S, start, size, steps=8, dtype=np.float64):
+def walk(S, start, size, steps=4, dtype=np.float64):
     matrix = csr(S, dtype)
     n = len(S)
     position = np.full(n, OUTSIDE, dtype=np.uint32)

@@ -178,7 +178,7 @@ def nearest_set(ids, i, size):
     return {i, *(int(j) for j in ids[i][: size - 1])}
 
 
-def walk_set(S, i, size, cuts=8):
+def walk_set(S, i, size, cuts=4):
     """T_i by the lazy walk w <- (w + S w) / 2, the `size` largest kept after every step."""
     w = np.zeros(len(S))
     w[i] = 1.0
