@@ -20,6 +20,7 @@ check: $(VENV)/.dev  ## Lint, types, import floors
 bench: $(VENV)/.dev  ## The figures of the README, a few minutes; JSON in bench-output/
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.models
+	$(BIN)/python -m benchmarks.auto
 	$(BIN)/python -m benchmarks.cas
 	$(BIN)/python -m benchmarks.linearity
 	$(BIN)/python -m benchmarks.rows

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import build, compare, demo, evaluate, info, models, search, serve, verify
+from cli import build, compare, demo, evaluate, info, models, search, serve, tune, verify
 from cli.console import discard, err, out, print_json
 from kinfold import __version__
 from kinfold.errors import KinfoldError
@@ -50,6 +50,7 @@ for _verb in (
     serve.serve,
     evaluate.evaluate,
     compare.compare,
+    tune.tune,
     info.info,
     verify.verify,
     demo.demo,

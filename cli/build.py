@@ -55,6 +55,12 @@ def build(
     ] = None,
     config: ConfigOption = None,
     parameters: SetOption = None,
+    auto: Annotated[
+        bool,
+        typer.Option(
+            "--auto", help="Choose similarity, k_d, rank_scale and alpha from the gallery."
+        ),
+    ] = False,
     ids: Annotated[
         str | None,
         typer.Option("--ids", help="Array or column of ids. Default: 'id', else row numbers."),
@@ -88,8 +94,9 @@ def build(
     `kinfold build a.npy --data data --collection a --model default=cosine --model rdip=superglobal`
     """
     names = None if payload is None else [name.strip() for name in payload.split(",") if name]
-    several = read_models("--model", models, config, parameters or []) if models else None
-    settings = None if several else read_config(config, parameters or [])
+    chosen = [*(parameters or []), *(["auto=true"] if auto else [])]
+    several = read_models("--model", models, config, chosen) if models else None
+    settings = None if several else read_config(config, chosen)
     gallery = read_source(source, Columns(vectors, ids, names))
     if query_mask is not None:
         gallery = gallery.where(~gallery.mask(query_mask))
@@ -195,6 +202,8 @@ def facts(info: ModelInfo, rows: int) -> Iterator[str | Text]:
         f"{info.stored / rows:.0f} values a row (longest {info.longest_row}), "
         f"{info.edges:,} edges, {info.isolated:,} items without one"
     )
+    if info.tuning is not None:
+        yield f"auto: {info.tuning.reason}"
     if info.not_converged:
         warning = (
             f"{info.not_converged:,} rows did not reach the tolerance "

@@ -97,6 +97,8 @@ def _show(name: str, version: str, versions: list[str], manifest: Manifest) -> N
             f"{details.mean_iterations:.1f} iterations a row, "
             f"{details.not_converged:,} rows not converged",
         )
+        if details.tuning is not None:
+            table.add_row("auto", details.tuning.reason)
         for key, value in own[model].items():
             table.add_row(f"  {key}", value)
     if len(own) > 1:

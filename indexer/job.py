@@ -17,6 +17,8 @@ from kinfold.index.manifest import read_manifest
 from kinfold.index.publish import VERSIONS
 from kinfold.pipeline import publish
 from kinfold.progress import ProgressCallback, silent
+from kinfold.tuning.auto import choosing_seconds
+from kinfold.tuning.candidates import candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def estimate_models(
     search for neighbours count once; disk is a little high, since ids, links of the kNN index and
     headers count for every model.
     """
-    each = [estimate(rows, dimension, config, path, item_bytes) for config in configs]
+    each = [_estimate(rows, dimension, config, path, item_bytes) for config in configs]
     first, *others = each
     if not others:
         return first
@@ -111,10 +113,25 @@ def estimate_models(
     )
 
 
+def _estimate(
+    rows: int, dimension: int, config: BuildConfig, path: Path, item_bytes: int = 0
+) -> Estimate:
+    """An estimate of one model; with `auto` of the most that it may choose, and of choosing."""
+    if not config.auto:
+        return estimate(rows, dimension, config, path, item_bytes)
+    each = [estimate(rows, dimension, one, path, item_bytes) for one in candidates(config, rows)]
+    return replace(
+        each[0],
+        seconds=max(figures.seconds for figures in each) + choosing_seconds(rows),
+        memory=max(figures.memory for figures in each),
+        disk=max(figures.disk for figures in each),
+    )
+
+
 def check_added_fits(manifest: Manifest, config: BuildConfig, path: Path) -> None:
     """Refuse a further model of the index at `path` that cannot fit; raises `CapacityError`."""
     alike = config.model_copy(update={"metric": manifest.metric, "neighbors": manifest.engine})
-    figures = estimate(manifest.rows, manifest.dimension, alike, path)
+    figures = _estimate(manifest.rows, manifest.dimension, alike, path)
     check_fits(replace(figures, disk=max(0, figures.disk - _shared_bytes(figures))))
 
 

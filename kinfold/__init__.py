@@ -24,6 +24,7 @@ from kinfold.pipeline import add_model, build, remove_model, set_default, take_m
 from kinfold.progress import Progress
 from kinfold.search import Explanation, Hits, Index
 from kinfold.search import open_index as open
+from kinfold.tuning import TuningReport, tune
 from kinfold.version import __version__
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "NewerFormatError",
     "Progress",
     "StorageError",
+    "TuningReport",
     "UnknownNameError",
     "VerifyReport",
     "__version__",
@@ -50,5 +52,6 @@ __all__ = [
     "remove_model",
     "set_default",
     "take_model",
+    "tune",
     "verify",
 ]

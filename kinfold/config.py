@@ -129,7 +129,7 @@ class BuildConfig(BaseModel):
         "their own diffusion, at the end of a manifold or alone, then count like all others.",
     )
     tolerance: float = Field(
-        1e-4, gt=0, lt=1, description="Relative residual at which a row's solution is done."
+        1e-3, gt=0, lt=1, description="Relative residual at which a row's solution is done."
     )
     max_iterations: int = Field(
         200, ge=1, description="Most conjugate gradient iterations a row may take."
@@ -146,6 +146,12 @@ class BuildConfig(BaseModel):
         "reciprocal: those that would have the query among their own k_d nearest, and always "
         "the best one. soft: all, weighed by the ranks that query and neighbour have among each "
         "other's, as the edges of the graph are; k_q then matters little.",
+    )
+
+    auto: bool = Field(
+        False,
+        description="Choose similarity, rank_scale, k_d and alpha from the gallery, those of them "
+        "that are not given.",
     )
 
     @model_validator(mode="after")

@@ -12,9 +12,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -45,6 +47,37 @@ class FileInfo(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class TriedSetting(BaseModel):
+    """One setting that `auto` or `tune` looked at."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    parameters: dict[str, Any] = Field(description="Those that were to be chosen.")
+    score: float = Field(
+        description="mAP: of the labelled queries, or as the gallery's own groups have it."
+    )
+    lead: float = Field(
+        description="By how much it was ahead of the setting to be improved: on average over the "
+        "queries, or under the grouping that likes it least."
+    )
+
+
+class TuningInfo(BaseModel):
+    """What was tried when parameters were chosen, and why these."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    by: Literal["gallery", "labels"]
+    reason: str
+    changed: dict[str, Any] = Field(description="Parameters that are not the defaults any more.")
+    items: int = Field(ge=0, description="Of the gallery, in the sample that was looked at.")
+    queries: int = Field(ge=0, description="Hidden items, or labelled queries.")
+    seconds: float = Field(ge=0)
+    tried: list[TriedSetting] = Field(
+        default_factory=list, description="The setting to be improved is the first."
+    )
+
+
 class ModelInfo(BaseModel):
     """One matrix C: its blocks and what its computation reported."""
 
@@ -63,6 +96,15 @@ class ModelInfo(BaseModel):
     measured: dict[str, float] = Field(
         default_factory=dict, description="Seconds of each stage of the model."
     )
+    tuning: TuningInfo | None = Field(None, description="Why these parameters, with `auto`.")
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Models whose parameters were given are written as before there was `auto`."""
+        values: dict[str, Any] = handler(self)
+        if self.tuning is None:
+            values.pop("tuning", None)
+        return values
 
     @field_validator("config", mode="before")
     @classmethod

@@ -11,12 +11,23 @@ import pyarrow as pa
 
 from kinfold.arrays import AnyArray
 from kinfold.config import BuildConfig
-from kinfold.index import FORMAT_VERSION, VersionWriter, layout
+from kinfold.index import FORMAT_VERSION, VersionWriter
 from kinfold.index.publish import VERSIONS
 from kinfold.metric import Measure
-from kinfold.neighbors import NeighborLists, choose_engine, estimate_recall, self_join
-from kinfold.pipeline.gallery import make_engine, scaled_measure, store_items, store_vectors
-from kinfold.pipeline.inputs import ModelPlan, as_payload, plan_models
+from kinfold.neighbors import (
+    NeighborLists,
+    choose_engine,
+    estimate_recall,
+    scaled_measure,
+    self_join,
+)
+from kinfold.pipeline.gallery import (
+    make_engine,
+    store_items,
+    store_lists,
+    store_vectors,
+)
+from kinfold.pipeline.inputs import ModelPlan, as_payload, plan_models, tuned
 from kinfold.pipeline.model import write_model
 from kinfold.pipeline.stopwatch import Stopwatch
 from kinfold.progress import ProgressCallback, silent
@@ -92,7 +103,12 @@ def publish(
     plans = plan_models(config, models, rows)
     checked_ids = None if ids is None else as_ids(ids, rows)
     table = as_payload(payload, rows)
+    given = [config or BuildConfig()] if models is None else list(models.values())
     with limited_threads(threads) as count, VersionWriter(Path(path)) as writer:
+        plans = [
+            tuned(plan, wanted, gallery, progress or silent, count)
+            for plan, wanted in zip(plans, given, strict=True)
+        ]
         return _write(writer, plans, gallery, checked_ids, table, progress or silent, count)
 
 
@@ -122,8 +138,7 @@ def _write(
             recall = estimate_recall(raw, vectors, unscaled, first.k_d)
         measure = scaled_measure(raw, unscaled, first.k_d)
         lists = NeighborLists(raw.ids, measure.similarity(raw.similarities))
-        kept = max(plan.k_m for plan in plans)
-        writer.array(layout.NEIGHBORS, raw.ids[:, :kept])
+        store_lists(writer, lists.first(max(plan.k_m for plan in plans)))
     infos = {
         plan.name: write_model(writer, plan, lists, vectors, measure, progress, threads)
         for plan in plans

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
+from kinfold.arrays import AnyArray
 from kinfold.config import BuildConfig
 from kinfold.errors import InputError
-from kinfold.index.manifest import MODEL_NAME
+from kinfold.index.manifest import MODEL_NAME, TuningInfo
+from kinfold.progress import ProgressCallback
 from kinfold.search.index import KNN
 from kinfold.similarity import SimilarityModel, resolve
+from kinfold.similarity.width import list_width
+from kinfold.tuning import automatic
+from kinfold.tuning.candidates import free_parameters
 
 DEFAULT_MODEL = "default"
 
@@ -30,12 +35,15 @@ class ModelPlan:
         The similarity models, applied one after the other.
     k_m:
         Neighbours handed to them.
+    tuning:
+        Why these parameters, where they were chosen.
     """
 
     name: str
     config: BuildConfig
     chain: Sequence[SimilarityModel]
     k_m: int
+    tuning: TuningInfo | None = None
 
     def width(self, rows: int) -> int:
         """Neighbours that the self-join has to find: for models, graph and truncation."""
@@ -47,6 +55,10 @@ def plan_models(
     config: BuildConfig | None, models: Mapping[str, BuildConfig] | None, rows: int
 ) -> list[ModelPlan]:
     """The models of a build, the default first; refuses what cannot go together or be done."""
+    for settings in [config] if models is None else models.values():
+        if settings is not None and settings.auto:
+            # Asked for here, where nothing has been done yet.
+            free_parameters(settings)
     if models is None:
         return [plan(DEFAULT_MODEL, config or BuildConfig(), rows)]
     if config is not None:
@@ -76,7 +88,32 @@ def plan(name: str, config: BuildConfig, rows: int) -> ModelPlan:
         raise InputError(f"model {name!r}: this name stands for plain nearest neighbours")
     settings = fitted(config, rows)
     chain = [resolve(spec) for spec in settings.similarity]
-    return ModelPlan(name, settings, chain, _k_m(settings, chain, rows))
+    return ModelPlan(name, settings, chain, list_width(settings, chain, rows))
+
+
+def tuned(
+    wanted: ModelPlan,
+    given: BuildConfig,
+    vectors: AnyArray,
+    progress: ProgressCallback,
+    threads: int,
+) -> ModelPlan:
+    """The plan with what `auto` chooses from the gallery; as it is without `auto`.
+
+    Parameters
+    ----------
+    given:
+        The configuration as it was given, which tells what was left open.
+    vectors:
+        (n, d), checked.
+    """
+    if not given.auto:
+        return wanted
+    report = automatic(vectors, given, threads, progress)
+    return replace(
+        plan(wanted.name, report.config if report.changed else given, vectors.shape[0]),
+        tuning=report.info,
+    )
 
 
 def fitted(config: BuildConfig, rows: int) -> BuildConfig:
@@ -90,18 +127,6 @@ def fitted(config: BuildConfig, rows: int) -> BuildConfig:
         )
     lowered = {"k_d": rows - 1, "min_degree": min(config.min_degree, rows - 1)}
     return config.model_copy(update=lowered)
-
-
-def _k_m(config: BuildConfig, chain: Sequence[SimilarityModel], rows: int) -> int:
-    """Neighbours handed to the models; a given k_m that is too small for one is refused."""
-    for model in chain:
-        if config.k_m is not None and config.k_m < model.least_neighbors():
-            raise InputError(
-                f"k_m = {config.k_m} is too small for the similarity model {model.name!r}, "
-                f"which needs {model.least_neighbors()} neighbours with its parameters"
-            )
-    wanted = config.k_m or max(model.neighbors_needed() for model in chain)
-    return min(max(wanted, config.k_d), rows - 1)
 
 
 def as_payload(

@@ -70,4 +70,5 @@ def write_model(
         not_converged=report.not_converged,
         mean_iterations=round(report.iterations / rows, 2),
         measured=watch.seconds,
+        tuning=plan.tuning,
     )

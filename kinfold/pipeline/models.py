@@ -15,7 +15,7 @@ from kinfold.index.files import map_npy
 from kinfold.index.publish import live_version
 from kinfold.neighbors import NeighborLists, self_join
 from kinfold.pipeline.gallery import store_lists
-from kinfold.pipeline.inputs import ModelPlan, plan
+from kinfold.pipeline.inputs import ModelPlan, plan, tuned
 from kinfold.pipeline.model import write_model
 from kinfold.progress import ProgressCallback, silent
 from kinfold.threads import limited_threads
@@ -49,7 +49,9 @@ def add_model(
     with limited_threads(threads) as count, VersionWriter(root) as writer:
         index = open_stored(live_version(root))
         _must_be_new(index, name)
-        planned = plan(name, _as_in(index, config), index.manifest.rows)
+        wanted = _as_in(index, config)
+        planned = plan(name, wanted, index.manifest.rows)
+        planned = tuned(planned, wanted, index.vectors, progress or silent, count)
         lists, replaced = _stored_lists(index), set[str]()
         if lists.k < planned.width(len(lists.ids)):
             lists = _wider_lists(index, planned, progress or silent)

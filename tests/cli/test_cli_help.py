@@ -13,7 +13,10 @@ from cli_support import ROOT
 from cli.app import app
 from kinfold import __version__
 
-VERBS = ["build", "search", "serve", "evaluate", "compare", "info", "verify", "demo", "models"]
+VERBS = [
+    *("build", "search", "serve", "evaluate", "compare", "tune"),
+    *("info", "verify", "demo", "models"),
+]
 TOP = typer.main.get_command(app).commands
 COMMANDS = {
     **TOP,
