@@ -9,11 +9,14 @@ signature would refuse.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
 
 if TYPE_CHECKING:
 
@@ -39,6 +42,24 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 
 
+SOURCES = hashlib.sha256(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+).hexdigest()
+"""Of all kernels together."""
+
+
+class _Cache(FunctionCache):
+    """Numba's cache on disk, which looks at the function's own file only, told of all kernels.
+
+    A kernel has those that it calls compiled into it: when one of them changes, in another file,
+    what was cached of the caller would go on computing the old thing.
+    """
+
+    def _index_key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
+        untyped: Any = super()
+        return (*untyped._index_key(signature, codegen), SOURCES)
+
+
 def kernel(*, parallel: bool = False, inline: bool = False) -> Callable[[Function], Function]:
     """Compile a function with the house's options.
 
@@ -60,6 +81,9 @@ def kernel(*, parallel: bool = False, inline: bool = False) -> Callable[[Functio
     )
 
     def wrap(function: Function) -> Function:
-        return cast("Function", decorate(function))
+        dispatcher: Any = decorate(function)
+        cache: Any = _Cache
+        dispatcher._cache = cache(function)
+        return cast("Function", dispatcher)
 
     return wrap

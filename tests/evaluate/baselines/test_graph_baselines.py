@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -288,13 +285,6 @@ class TestEgt:
 class TestPublishedNumbers:
     """mAP of the published programs on three real sets, to within 2 points."""
 
-    @pytest.fixture
-    def folder(self):
-        named = os.environ.get("KINFOLD_TEST_DATA")
-        if not named:
-            pytest.skip("KINFOLD_TEST_DATA is not set; it names the folder of the real data sets")
-        return Path(named)
-
     @pytest.mark.parametrize(
         ("name", "parameters", "expected"),
         [
@@ -309,8 +299,8 @@ class TestPublishedNumbers:
     @pytest.mark.parametrize(
         ("place", "file"), list(enumerate(["mpeg7_lite0gem", "COIL20_px", "Palm_px"]))
     )
-    def test_mean_average_precision(self, folder, name, parameters, expected, place, file):
-        path = folder / f"{file}.npz"
+    def test_mean_average_precision(self, shared_data, name, parameters, expected, place, file):
+        path = shared_data / f"{file}.npz"
         if not path.is_file():
             pytest.skip(f"no {path}")
         with np.load(path) as data:
