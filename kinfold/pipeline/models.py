@@ -95,13 +95,24 @@ def take_model(
         index = open_stored(live_version(root))
         _must_be_new(index, name)
         _must_be_alike(index, source, wanted)
-        plan(name, source.models[wanted].info.config, index.manifest.rows)
-        before, after = layout.model_folder(wanted), layout.model_folder(name)
-        for file, info in source.manifest.files.items():
-            if file.startswith(before):
-                writer.copy(after + file.removeprefix(before), source.version / file, info)
         model = source.models[wanted].info
-        return _publish(writer, index, {name: model}, index.manifest.default_model)
+        plan(name, model.config, index.manifest.rows)  # refuses bad names
+        before, after = layout.model_folder(wanted), layout.model_folder(name)
+        files = {
+            file: after + file.removeprefix(before)
+            for file in source.manifest.files
+            if file.startswith(before)
+        }
+        replaced = set[str]()
+        if index.similarities.shape[1] < model.config.k_d:
+            # Its seeds are held against longer lists than this index has.
+            replaced = {layout.NEIGHBORS, layout.SIMILARITIES}
+            files |= {file: file for file in replaced}
+        for file, target in files.items():
+            writer.copy(target, source.version / file, source.manifest.files[file])
+        return _publish(
+            writer, index, {name: model}, index.manifest.default_model, replaced=replaced
+        )
 
 
 def remove_model(path: str | Path, name: str) -> str:

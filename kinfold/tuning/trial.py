@@ -16,9 +16,6 @@ from kinfold.similarity import apply_models, resolve
 from kinfold.similarity.width import list_width
 from kinfold.tuning.sample import closeness_of
 
-TOLERANCE = 1e-3
-"""Coarser than a build's: rankings are the same but for ties, and half the iterations."""
-
 
 class Trial:
     """A gallery and queries that are not in it, ranked in memory as an index would.
@@ -102,7 +99,7 @@ class Trial:
                 alpha=config.alpha,
                 max_row=config.max_row,
                 mass=config.mass,
-                tolerance=max(config.tolerance, TOLERANCE),
+                tolerance=config.tolerance,
                 max_iterations=config.max_iterations,
                 threads=self._threads,
                 nearest=self._raw.ids if config.truncation == "nearest" else None,

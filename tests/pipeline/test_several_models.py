@@ -167,6 +167,24 @@ def test_taken_from_another_index(index, together, tmp_path):
     )
 
 
+def test_a_model_taken_brings_lists_that_are_long_enough(together, tmp_path):
+    """Seeds are held against k_d neighbours; this index was built with fewer."""
+    path = tmp_path / "short"
+    short = BuildConfig(similarity=["cosine"], k_d=5)
+    index = kinfold.build(CLUSTERS.vectors, path, config=short)
+    before = index.search(CLUSTERS.queries, 20)
+    kinfold.take_model(path, "cas", together.version)
+    taken = kinfold.open(path)
+    assert kinfold.verify(path).ok
+    for model, expected in (
+        ("default", before),
+        ("cas", together.search(CLUSTERS.queries, 20, "cas")),
+    ):
+        hits = taken.search(CLUSTERS.queries, 20, model)
+        np.testing.assert_array_equal(hits.positions, expected.positions)
+        np.testing.assert_array_equal(hits.scores, expected.scores)
+
+
 def test_a_damaged_file_is_not_taken(index, together, tmp_path):
     import shutil
 
