@@ -13,6 +13,7 @@ from kinfold import __version__
 from service import handlers
 from service.collections import Collections
 from service.description import SUMMARY
+from service.files import FileWork
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
@@ -38,9 +39,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        collections = Collections(chosen.data)
+        collections = Collections(chosen.data, chosen.verify, chosen.watch_seconds)
         pool = SearchPool(chosen.threads, chosen.queue)
-        app.state.service = Service(chosen, collections, pool)
+        app.state.service = Service(chosen, collections, pool, FileWork())
         collections.start()
         try:
             yield

@@ -8,14 +8,27 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from kinfold.errors import FormatError, InputError, KinfoldError, UnknownNameError
+from kinfold.errors import (
+    BusyError,
+    FormatError,
+    InputError,
+    KinfoldError,
+    LiveVersionError,
+    StorageError,
+    TakenNameError,
+    UnknownNameError,
+)
 from service.problems import (
+    BUILD_IN_PROGRESS,
+    COLLECTION_EXISTS,
     COLLECTION_FAILED,
     INTERNAL_ERROR,
     INVALID_REQUEST,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    STORAGE_FULL,
     UNKNOWN_ID,
+    VERSION_LIVE,
     Kind,
     ProblemError,
     to_response,
@@ -23,7 +36,11 @@ from service.problems import (
 from service.state import service_of
 
 _OF_LIBRARY: tuple[tuple[type[KinfoldError], Kind], ...] = (
+    (TakenNameError, COLLECTION_EXISTS),
+    (LiveVersionError, VERSION_LIVE),
     (InputError, INVALID_REQUEST),
+    (BusyError, BUILD_IN_PROGRESS),
+    (StorageError, STORAGE_FULL),
     # Collections and models are looked up by the service itself, before a search.
     (UnknownNameError, UNKNOWN_ID),
     (FormatError, COLLECTION_FAILED),
