@@ -17,7 +17,7 @@ from service.files import FileWork
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
-from service.routes import GROUPS
+from service.routes import GROUPS, all_routes
 from service.settings import Settings, load_settings
 from service.state import Service
 
@@ -66,7 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for group in GROUPS:
         app.include_router(group)
     app.add_middleware(RequestLog)
-    handlers.install(app)
+    handlers.install(app, all_routes())
 
     @cache
     def description() -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -47,14 +50,14 @@ _OF_LIBRARY: tuple[tuple[type[KinfoldError], Kind], ...] = (
 )
 
 
-def install(app: FastAPI) -> None:
-    """Let the application answer errors as problems.
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
+    """Let the application, which has these addresses, answer errors as problems.
 
     Anything that has no handler here is answered by `service.middleware.RequestLog`.
     """
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(KinfoldError, _library_error)
-    app.add_exception_handler(HTTPException, _routing_error)
+    app.add_exception_handler(HTTPException, partial(_routing_error, routes))
 
 
 async def _problem(request: Request, error: Exception) -> Response:
@@ -70,18 +73,20 @@ async def _library_error(request: Request, error: Exception) -> Response:
     raise error
 
 
-async def _routing_error(request: Request, raised: Exception) -> Response:
+async def _routing_error(
+    routes: Sequence[APIRoute], request: Request, raised: Exception
+) -> Response:
     """What the router refuses: an unknown path, or a method that the path does not have."""
     error = cast("HTTPException", raised)
     path = request.scope["path"]
     if error.status_code == METHOD_NOT_ALLOWED.status:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = ", ".join(_methods(routes, path))
         problem = ProblemError(
             METHOD_NOT_ALLOWED,
             f"{path} takes {allowed}, not {request.method}",
             expected=allowed,
             found=request.method,
-            headers=error.headers,
+            headers={"Allow": allowed},
         )
     elif error.status_code == NOT_FOUND.status:
         problem = ProblemError(
@@ -90,6 +95,13 @@ async def _routing_error(request: Request, raised: Exception) -> Response:
     else:
         raise error
     return to_response(problem, request.scope)
+
+
+def _methods(routes: Sequence[APIRoute], path: str) -> list[str]:
+    """What a path takes; several routes may have it, of which the router names the first."""
+    return sorted(
+        method for route in routes if route.path_regex.match(path) for method in route.methods or ()
+    )
 
 
 def internal_error() -> ProblemError:

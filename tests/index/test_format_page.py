@@ -10,7 +10,7 @@ import pytest
 import kinfold
 from kinfold import BuildConfig
 from kinfold.index import Manifest, ModelInfo, layout
-from kinfold.index.manifest import MOST_MANIFEST_BYTES, FORMAT_VERSION, FileInfo, digest
+from kinfold.index.manifest import FORMAT_VERSION, MOST_MANIFEST_BYTES, FileInfo, digest
 from kinfold.index.publish import CURRENT, VERSIONS
 
 from .support import ROOT, files_of, gallery, live
