@@ -38,7 +38,6 @@ SUFFIX = ".kinfold.tar"
 
 _BLOCK = tarfile.BLOCKSIZE
 _PIECE = 1 << 20
-_MOST_NAME = 1024
 _MOST_PADDING = 1 << 20
 _END = bytes(2 * _BLOCK)
 
@@ -295,10 +294,8 @@ def _read_manifest(archive: _Archive) -> tuple[bytes, Manifest]:
     manifest = parse_manifest(Path("snapshot", MANIFEST), content)
     for name in manifest.files:
         # A name that is also another one's folder cannot be a file.
-        if name == MANIFEST or name == "models" or len(name) > _MOST_NAME:
+        if name in (MANIFEST, "models") or len(name) > tarfile.LENGTH_NAME:
             raise _corrupt(f"{MANIFEST}: no file of a version is called {name[:200]!r}")
-        if any(len(part.encode()) > os.pathconf("/", "PC_NAME_MAX") for part in name.split("/")):
-            raise _corrupt(f"{MANIFEST}: {name[:200]!r} is longer than names of files may be")
     return content, manifest
 
 
@@ -332,11 +329,6 @@ class _Archive:
             return None
         member = self._header(block)
         name = member.name
-        if member.type == tarfile.GNUTYPE_LONGNAME:
-            if not 0 < member.size <= _MOST_NAME:
-                raise _corrupt(f"holds a name of {member.size} bytes")
-            name = self._long_name(member.size)
-            member = self._header(self._exactly(_BLOCK))
         if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
             raise _corrupt(
                 f"{name[:200]!r} is not a plain file: found a member of type {member.type!r}"
@@ -361,24 +353,25 @@ class _Archive:
         except (tarfile.HeaderError, ValueError) as error:
             raise _corrupt(f"is not a tar file, or damaged: {error}") from None
 
-    def _long_name(self, size: int) -> str:
-        try:
-            return b"".join(self.content(size)).rstrip(b"\0").decode("utf-8")
-        except UnicodeDecodeError:
-            raise _corrupt("holds a name that is not UTF-8") from None
-
     def _expect_end(self) -> None:
         """Two empty blocks end an archive; some programs add more of them, and nothing else."""
         if any(self._exactly(_BLOCK)):
             raise _corrupt("has something behind its end")
         size = 0
-        while piece := self._source.read(_PIECE):
+        while piece := self._read(_PIECE):
             size += len(piece)
             if any(piece) or size > _MOST_PADDING:
                 raise _corrupt("has something behind its end")
 
+    def _read(self, most: int) -> bytes:
+        try:
+            return self._source.read(most)
+        except OSError as error:
+            # Not to be taken for an error of the disk that is written to.
+            raise FormatError(f"snapshot: cannot be read: {error.strerror or error}") from None
+
     def _some(self, most: int) -> bytes:
-        piece = self._source.read(most)
+        piece = self._read(most)
         if not piece:
             raise _corrupt("is truncated: it ends before its end")
         return piece

@@ -267,7 +267,7 @@ def collect_garbage(path: Path, keep: int = 3, keep_seconds: float = 0) -> Garba
     with switching(path):
         live = live_name(path)
         versions = list_versions(path)
-        newest = versions[len(versions) - keep :] if keep else []
+        newest = versions[max(0, len(versions) - keep) :]
         for name in versions:
             version = path / VERSIONS / name
             if live is None or name in {live, *newest} or _age(version) < keep_seconds:
