@@ -236,7 +236,7 @@ class Collections:
             if _answers(place, version):
                 self._change(name, lambda place: Place(name, "ready", place.opened, mark=mark))
                 return
-            self._change(name, lambda place: replace(place, next=version.name))
+            self._change(name, lambda place: place.on_the_way_to(version.name))
             self._bring_up(name, mark)
         except KinfoldError as error:
             if mark_of(path) == mark:
