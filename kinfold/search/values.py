@@ -235,12 +235,13 @@ def _of_texts(array: pa.Array, test: OneOf | Range) -> Bools:
 
 def _any_of_list(array: pa.Array, test: OneOf | Range, name: str) -> Bools:
     """Which lists hold at least one value that the test is true of."""
-    if isinstance(array, pa.ListViewArray | pa.LargeListViewArray):
-        array = array.cast(pa.large_list(array.type.value_type))
     inner = np.concatenate([[0], np.cumsum(matches(array.values, test, name))])
     if isinstance(array, pa.FixedSizeListArray):
         begins = (np.arange(len(array)) + array.offset) * array.type.list_size
         ends = begins + array.type.list_size
+    elif isinstance(array, pa.ListViewArray | pa.LargeListViewArray):
+        begins = _filled(array.offsets, 0).to_numpy()
+        ends = begins + _filled(array.sizes, 0).to_numpy()
     else:
         offsets = array.offsets.to_numpy()
         begins, ends = offsets[:-1], offsets[1:]
