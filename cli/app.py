@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli import build, compare, demo, evaluate, info, models, search, serve, tune, verify
-from cli.console import discard, err, out, print_json
+from cli.console import discard, err, out, print_json, wants_json_progress
 from kinfold import __version__
 from kinfold.errors import KinfoldError
 
@@ -69,7 +69,7 @@ def run() -> int:
         app(prog_name="kinfold")
     except SystemExit as leaving:
         # Usage errors were shown, and interrupts caught, on the way here.
-        if leaving.code == STOPPED:
+        if leaving.code == STOPPED and not wants_json_progress():
             err.print("\nstopped; nothing that was published before is touched")
         return leaving.code if isinstance(leaving.code, int) else 0
     except KinfoldError as error:
@@ -86,5 +86,7 @@ def run() -> int:
 def _fail(kind: str, message: str) -> None:
     if "--json" in sys.argv:
         print_json({"error": {"type": kind, "message": message}})
+    if wants_json_progress():
+        return
     err.print("error:", style="bold red", end=" ")
     err.print(message)
