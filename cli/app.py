@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli import build, compare, demo, evaluate, info, models, search, serve, tune, verify
-from cli.console import discard, err, out, print_json, wants_json_progress
+from cli.console import discard, err, out, print_json, say_stopped, wants_json_progress
 from kinfold import __version__
 from kinfold.errors import KinfoldError
 
@@ -69,8 +69,8 @@ def run() -> int:
         app(prog_name="kinfold")
     except SystemExit as leaving:
         # Usage errors were shown, and interrupts caught, on the way here.
-        if leaving.code == STOPPED and not wants_json_progress():
-            err.print("\nstopped; nothing that was published before is touched")
+        if leaving.code == STOPPED:
+            say_stopped()
         return leaving.code if isinstance(leaving.code, int) else 0
     except KinfoldError as error:
         _fail(type(error).__name__, str(error))

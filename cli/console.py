@@ -80,6 +80,12 @@ def wants_json_progress() -> bool:
     return "--progress json" in given
 
 
+def say_stopped() -> None:
+    """The last word of what was interrupted."""
+    if not wants_json_progress():
+        err.print("\nstopped; nothing that was published before is touched")
+
+
 def print_json(values: Any) -> None:
     """One JSON object on standard output; NaN and infinity, which JSON lacks, become null."""
     is_unicode = sys.stdout is not None and sys.stdout.encoding.lower().startswith("utf")
@@ -106,8 +112,8 @@ class Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The speed, or nothing while there is none."""
         speed = task.finished_speed or task.speed
-        if not speed and task.finished and task.elapsed:
-            speed = task.completed / task.elapsed
+        if not speed and task.finished_time:
+            speed = task.completed / task.finished_time
         if not speed:
             return Text("")
         unit = task.fields.get("unit", "")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from cli.console import err
+from cli.console import err, say_stopped
 
 STOPPED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -61,6 +61,7 @@ def stoppable(say: Callable[[], None]) -> Iterator[None]:
                 _end()
             if time.monotonic() > last:
                 say()
+                say_stopped()
                 _end()
 
     reader, writer = os.pipe()
