@@ -32,11 +32,16 @@ class Hit(BaseModel):
     id: Id
     score: float = Field(
         description="What hits are ranked by. For a diffusion model: relative, comparable within "
-        "one query only, 0 where the diffusion did not reach. For knn: the similarity. For "
-        "several models: the sum that fusion makes of theirs, as relative."
+        "one query only, 0 or more, 0 where the diffusion did not reach. For knn: the similarity. "
+        "For several models: the sum that fusion makes of theirs, as relative; with rrf at most "
+        "1/61 a model, with score at most 1 a model."
     )
     similarity: float = Field(
-        description="What the collection's metric says of query and item alone: absolute."
+        description="What the collection's metric says of query and item alone: absolute. Cosine: "
+        "-1 to 1; l2: above 0, at most 1; inner product: any number."
+    )
+    group: Any = Field(
+        None, description="Only with group_by: the value of its column; null: no value."
     )
     payload: dict[str, Any] | None = Field(None, description="Only with with_payload.")
     explain: list[Share] | None = Field(
@@ -49,7 +54,15 @@ class Hit(BaseModel):
 class QueryResult(BaseModel):
     """What was found for one query."""
 
-    hits: list[Hit] = Field(description="The k best, best first.")
+    hits: list[Hit] = Field(
+        description="The k best, best first. Fewer than k: there are no more, since no other item "
+        "passes the filter, is similar enough, or belongs to a group that has room."
+    )
+    count: int = Field(description="How many hits there are.")
+    matched: int = Field(
+        description="How many items of the collection pass the filter, the query's own left out; "
+        "without a filter all of them."
+    )
     reached: int = Field(
         description="How many of the hits, the first ones, the diffusion reached; of several "
         "models, how many any of them ranked. The others follow in the order of plain kNN. "

@@ -16,7 +16,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
 _MOST_SHOWN = 120
 _MOST_DETAIL = 1000
-_NOUNS: dict[type, str] = {list: "a list", dict: "an object"}
+_NOUNS: dict[type, str] = {list: "a list", dict: "an object", bytes: "bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +288,7 @@ def shown(value: object) -> object:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    if isinstance(value, (list, dict)):
+    if isinstance(value, (list, dict, bytes)):
         # Never repr() of what a client sent: it may be the whole body.
         return "an empty list" if value == [] else f"{_NOUNS[type(value)]} of {len(value)}"
     text = value if isinstance(value, str) else repr(value)

@@ -38,6 +38,9 @@ FileName = Annotated[str, StringConstraints(pattern=rf"^(models/{MODEL_NAME}/)?{
 """Relative and inside the version's folder, whoever wrote the manifest."""
 
 
+StageKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
 class FileInfo(BaseModel):
     """Size and hash of one file, for `verify`."""
 
@@ -134,6 +137,11 @@ class Manifest(BaseModel):
     default_model: str
     models: dict[ModelName, ModelInfo]
     measured: dict[str, float] = Field(default_factory=dict)
+    stages: dict[str, StageKey] = Field(
+        default_factory=dict,
+        description="What each stage of the build depended on, as one hash: stages of a later "
+        "build with an equal one need not be done again.",
+    )
     files: dict[FileName, FileInfo]
 
     @model_validator(mode="after")
