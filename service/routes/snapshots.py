@@ -91,6 +91,7 @@ class _Archive(StreamingResponse):
     tags=["versions"],
     summary="Export a version",
     response_model=None,
+    response_class=StreamingResponse,
     responses={
         200: {"description": "The archive.", "content": {MEDIA_TYPE: _BINARY}},
         **problems(

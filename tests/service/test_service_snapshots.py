@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import os
+import re
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,15 +17,22 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from service_client import Client, problem, running, server, until
+from service_client import REPOSITORY, Client, problem, running, server, until
 from versions_support import CONFIG, ROWS, build, flip, gallery, state_of, version_of
 
 import kinfold
+from cli import collections as collections_cli
+from cli import snapshot as snapshot_cli
+from cli import versions as versions_cli
 from kinfold.index import VersionWriter, list_versions, live_version, versions
 from kinfold.index.snapshot import Snapshot
+from service.routes import snapshots as snapshot_routes
+from service.routes import versions as versions_routes
 
+PAGE = (REPOSITORY / "docs" / "versions.md").read_text("utf-8")
 PHOTOS = "/v1/collections/photos"
 TAR = {"Content-Type": "application/x-tar"}
 
@@ -285,3 +295,35 @@ def test_killed_while_it_imports(tmp_path: Path) -> None:
     assert kinfold.verify(data / "photos").ok
     second = build(data)
     assert sorted(p.name for p in (data / "photos" / "versions").iterdir()) == [first, second]
+
+
+def test_as_the_page_shows_it(tmp_path: Path) -> None:
+    """Straight from one service into another, through a pipe of the shell."""
+    version = large(tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    script = re.search(r"```sh\n(curl -sf http://one.*?)```", PAGE, re.DOTALL)
+    with server(tmp_path / "one") as (one, _), server(tmp_path / "two") as (two, _):
+        command = script[1].replace("http://one:8000", str(one.base_url).rstrip("/"))  # type: ignore[index]
+        command = command.replace("http://two:8000", str(two.base_url).rstrip("/"))
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            env={**os.environ, "KEY": "none"},
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        answer = json.loads(done.stdout)
+        assert answer["version"].endswith(version.rpartition("-")[2])
+        assert two.post(f"{PHOTOS}/search", json={"id": 1}).status_code == 200
+    assert kinfold.verify(tmp_path / "two" / "photos").ok
+
+
+def test_the_page_names_every_address_and_command() -> None:
+    routes = [*versions_routes.router.routes, *snapshot_routes.router.routes]
+    for route in routes:
+        path = route.path.replace("/v1/collections/{collection}", "…/{c}")  # type: ignore[attr-defined]
+        assert path.replace("{version}", "{v}") in PAGE, path
+    for group, app in (("versions", versions_cli), ("snapshot", snapshot_cli),
+                       ("collections", collections_cli)):  # fmt: skip
+        for name in typer.main.get_command(app.app).commands:  # type: ignore[attr-defined]
+            assert f"kinfold {group} {name}" in PAGE
