@@ -17,14 +17,13 @@ _LOOK_SECONDS = 0.02
 async def follow(
     collections: Collections, name: str, version: str, previous: str | None, seconds: float
 ) -> Activated:
-    """Wait, at most so long, until this process has gone over to a version.
+    """Wait, at most so long, until this process has gone over to a version that it has seen.
 
     Raises
     ------
     ProblemError
         It cannot: the version is damaged in a way that showed only now.
     """
-    collections.look()
     end = time.monotonic() + seconds
     while True:
         place = collections.place(name)

@@ -223,3 +223,18 @@ def test_gone_below_the_service(client: Client, tmp_path: Path) -> None:
     assert client.get(f"{PHOTOS}/versions").json()["versions"] == []
     problem(client.send("DELETE", PHOTOS), 404, "unknown-collection")
     assert state_of(client) is None
+
+
+def test_others_are_told(client: Client, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str | None]] = []
+    collections = client.app.state.service.collections
+    monkeypatch.setattr(collections, "_announce", lambda *change: told.append(change))
+    client.send("POST", f"{PHOTOS}/versions/{names[0]}/activate")
+    client.send("POST", ALL, json={"name": "empty"})
+    archive = client.get(f"{PHOTOS}/snapshot").content
+    tar = {"Content-Type": "application/x-tar"}
+    new = client.send("PUT", f"{ALL}/empty/snapshot", content=archive, headers=tar).json()
+    client.send("DELETE", PHOTOS)
+    assert told == [
+        ("photos", names[0]), ("empty", None), ("empty", new["version"]), ("photos", None),
+    ]  # fmt: skip
