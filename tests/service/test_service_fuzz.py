@@ -87,7 +87,10 @@ def test_described_requests(client: Client, mode: GenerationMode) -> None:
         given.pop("cookies", None)
         if "data" in given:
             given["content"] = given.pop("data")
-        return check(client.send(given.pop("method"), given.pop("url"), **given))
+        try:
+            return check(client.send(given.pop("method"), given.pop("url"), **given))
+        except httpx.InvalidURL:  # longer than any client would send
+            return 0
 
     seen = fuzz(send, 1000)
     assert {404, 422} & set(seen)
