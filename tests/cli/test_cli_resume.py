@@ -212,7 +212,7 @@ def test_a_disk_that_is_full_goes_on_when_it_is_not(here):
     (message,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "no room left on the disk" in message
     assert "are free" in message
-    assert "what is done is kept, and the same build goes on from it: vectors, items" in message
+    assert "what is done is kept, and the same build goes on after it: vectors, items" in message
     assert live(here / "data" / "people") == before
     work = here / "data" / "people" / WORK
     assert not list((work / "files").rglob("values-*.npy"))
