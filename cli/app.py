@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from cli import build, compare, demo, evaluate, info, models, search, serve, tune, verify
+from cli import (
+    build,
+    collections,
+    compare,
+    demo,
+    evaluate,
+    info,
+    models,
+    search,
+    serve,
+    snapshot,
+    tune,
+    verify,
+    versions,
+)
 from cli.console import discard, err, out, print_json, say_stopped, wants_json_progress
 from kinfold import __version__
 from kinfold.errors import KinfoldError
@@ -57,6 +71,9 @@ for _verb in (
 ):
     app.command()(_verb)
 app.add_typer(models.app, name="models")
+app.add_typer(collections.app, name="collections")
+app.add_typer(versions.app, name="versions")
+app.add_typer(snapshot.app, name="snapshot")
 
 
 def run() -> int:

@@ -16,7 +16,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
 _MOST_SHOWN = 120
 _MOST_DETAIL = 1000
-_NOUNS: dict[type, str] = {list: "a list", dict: "an object"}
+_NOUNS: dict[type, str] = {list: "a list", dict: "an object", bytes: "bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ UNKNOWN_COLLECTION = Kind(
     "unknown-collection",
     404,
     "No such collection",
-    "No collection of this name was in the data folder when the service started.",
+    "No collection of this name is in the data folder.",
 )
 UNKNOWN_MODEL = Kind(
     "unknown-model", 404, "No such model", "The collection has no model of this name."
@@ -58,7 +58,8 @@ BODY_TOO_LARGE = Kind(
     "body-too-large",
     413,
     "The body is too large",
-    "The body exceeds KINFOLD_MAX_BODY_BYTES. Send fewer queries, or raw float32 ones.",
+    "The body exceeds KINFOLD_MAX_BODY_BYTES: send fewer queries, or raw float32 ones. Uploads and "
+    "snapshots: KINFOLD_MAX_UPLOAD_BYTES.",
 )
 UNSUPPORTED_MEDIA_TYPE = Kind(
     "unsupported-media-type",
@@ -121,14 +122,123 @@ NOT_READY = Kind(
     "Collections are still warming up, or not one of them could be opened.",
 )
 
+UNAUTHORIZED = Kind(
+    "unauthorized",
+    401,
+    "No valid API key",
+    "The request carries no API key, or one that is unknown, expired or revoked.",
+)
+FORBIDDEN = Kind(
+    "forbidden", 403, "Not allowed", "The API key is valid, but of a lesser scope than this needs."
+)
+UNKNOWN_VERSION = Kind(
+    "unknown-version", 404, "No such version", "The collection has no version of this name."
+)
+UNKNOWN_JOB = Kind(
+    "unknown-job",
+    404,
+    "No such job",
+    "The collection has no job of this id, or it ended too long ago.",
+)
+UNKNOWN_UPLOAD = Kind(
+    "unknown-upload",
+    404,
+    "No such upload",
+    "No upload has this id, or it was made too long ago.",
+)
+BODY_TIMEOUT = Kind(
+    "body-timeout",
+    408,
+    "The body did not arrive",
+    "Nothing of the body came for KINFOLD_BODY_SECONDS. Send it again.",
+)
+COLLECTION_EXISTS = Kind(
+    "collection-exists", 409, "The collection exists", "There is a collection of this name."
+)
+BUILD_IN_PROGRESS = Kind(
+    "build-in-progress",
+    409,
+    "A build is in progress",
+    "The collection is being built or changed. Wait for it, or cancel it.",
+)
+COLLECTION_EMPTY = Kind(
+    "collection-empty",
+    409,
+    "The collection is empty",
+    "It has no version yet. Build one, or import a snapshot.",
+)
+VERSION_DAMAGED = Kind(
+    "version-damaged",
+    409,
+    "The version cannot be used",
+    "It is damaged, or was written by a newer Kinfold. Nothing was changed.",
+)
+VERSION_LIVE = Kind(
+    "version-live",
+    409,
+    "The version is live",
+    "The live version cannot be removed. Activate another one first.",
+)
+JOB_OVER = Kind(
+    "job-state",
+    409,
+    "Not in this state of the job",
+    "A job that is over cannot be cancelled, and one that is not cannot be tried again.",
+)
+INVALID_SOURCE = Kind(
+    "invalid-source",
+    422,
+    "The source cannot be used",
+    "No file of this name may be read, or it is not a gallery.",
+)
+INVALID_SNAPSHOT = Kind(
+    "invalid-snapshot",
+    422,
+    "The snapshot cannot be used",
+    "The archive is damaged, incomplete, or holds what no snapshot holds.",
+)
+UNKNOWN_COLUMN = Kind(
+    "unknown-column", 422, "No such column", "The payload has no column of this name."
+)
+RATE_LIMITED = Kind(
+    "rate-limited",
+    429,
+    "Too many requests",
+    "The API key has used up its rate. Try again after Retry-After seconds.",
+)
+STORAGE_FULL = Kind(
+    "storage",
+    507,
+    "It cannot be stored",
+    "The disk is full, or cannot be written to. Nothing was changed.",
+)
+DEADLINE_EXCEEDED = Kind(
+    "deadline-exceeded",
+    503,
+    "Not answered in time",
+    "The search waited longer than its deadline. Try again after Retry-After seconds.",
+)
+QUEUE_UNAVAILABLE = Kind(
+    "queue-unavailable",
+    503,
+    "The job queue cannot be reached",
+    "Redis does not answer. Searches go on; try again after Retry-After seconds.",
+)
+
 KINDS = (
-    INVALID_JSON, NOT_FOUND, UNKNOWN_COLLECTION, UNKNOWN_MODEL, UNKNOWN_ID, METHOD_NOT_ALLOWED,
-    BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, INVALID_VECTORS, WRONG_DIMENSION,
-    TOO_MANY, INTERNAL_ERROR, OVERLOADED, WARMING_UP, COLLECTION_FAILED, NOT_READY,
+    INVALID_JSON, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, UNKNOWN_COLLECTION, UNKNOWN_MODEL, UNKNOWN_ID,
+    UNKNOWN_VERSION, UNKNOWN_JOB, UNKNOWN_UPLOAD, METHOD_NOT_ALLOWED, BODY_TIMEOUT,
+    COLLECTION_EXISTS, COLLECTION_EMPTY, BUILD_IN_PROGRESS, VERSION_LIVE, VERSION_DAMAGED,
+    JOB_OVER, BODY_TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, INVALID_VECTORS, WRONG_DIMENSION, TOO_MANY,
+    INVALID_SOURCE, INVALID_SNAPSHOT, UNKNOWN_COLUMN, RATE_LIMITED, INTERNAL_ERROR, OVERLOADED,
+    DEADLINE_EXCEEDED, WARMING_UP, COLLECTION_FAILED, NOT_READY, QUEUE_UNAVAILABLE, STORAGE_FULL,
 )  # fmt: skip
 """Every kind of problem that the service answers with."""
 
-RETRIED = (OVERLOADED, WARMING_UP, NOT_READY)
+RETRIED = (
+    OVERLOADED, WARMING_UP, NOT_READY, DEADLINE_EXCEEDED, QUEUE_UNAVAILABLE, RATE_LIMITED,
+)  # fmt: skip
 """Kinds that pass by themselves; they carry Retry-After."""
 
 
@@ -178,7 +288,7 @@ def shown(value: object) -> object:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    if isinstance(value, (list, dict)):
+    if isinstance(value, (list, dict, bytes)):
         # Never repr() of what a client sent: it may be the whole body.
         return "an empty list" if value == [] else f"{_NOUNS[type(value)]} of {len(value)}"
     text = value if isinstance(value, str) else repr(value)

@@ -17,7 +17,8 @@ import re
 import secrets
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,7 +63,7 @@ class VersionWriter(FileWriter):
             (self.path / VERSIONS).mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                self._acquire(self._lock)
+                _acquire(self.path, self._lock)
                 self._sweep()
                 self.folder.mkdir()
             except BaseException:
@@ -79,15 +80,6 @@ class VersionWriter(FileWriter):
         shutil.rmtree(self.folder, ignore_errors=True)
         self._release()
 
-    def _acquire(self, lock: int) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(
-                f"{self.path}: another process is building this collection; wait for it or "
-                "build into another one"
-            ) from None
-
     def _release(self) -> None:
         if self._lock is not None:
             # Closing alone would leave it with every child forked meanwhile.
@@ -101,7 +93,7 @@ class VersionWriter(FileWriter):
             if entry.name.startswith(_BUILDING):
                 shutil.rmtree(entry, ignore_errors=True)
         for entry in self.path.glob(f"{_FRESH}*"):
-            # Going back to an older version takes no lock, and may be at work right now.
+            # Going back to an older version takes another lock, and may be at work right now.
             with suppress(FileNotFoundError):
                 if time.time() - entry.stat().st_mtime > _FRESH_SECONDS:
                     entry.unlink()
@@ -120,21 +112,27 @@ class VersionWriter(FileWriter):
             The name of the version.
         """
         content = Manifest(files=dict(sorted(self.files.items())), **fields).to_bytes()
-        name = f"{_stamp()}-{digest(content)}"
+        with self.file(MANIFEST) as file:
+            file.write(content)
+        return self.go_live(content)
+
+    def go_live(self, manifest: bytes) -> str:
+        """As `publish`, of files among which the manifest, of this content, is written already."""
+        name = f"{_stamp()}-{digest(manifest)}"
         final = self.path / VERSIONS / name
         with disk_errors(self.path, "publishing"):
-            with self.file(MANIFEST) as file:
-                file.write(content)
             for folder in [self.folder, *(p for p in self.folder.rglob("*") if p.is_dir())]:
                 sync_folder(folder)
-            self.folder.rename(final)
-            try:
-                sync_folder(final.parent)
-                point_at(self.path, name)
-            except BaseException:
-                if not _is_live(final):
-                    shutil.rmtree(final, ignore_errors=True)
-                raise
+            # Nobody who removes versions may come between: it is not the live one yet.
+            with switching(self.path):
+                self.folder.rename(final)
+                try:
+                    sync_folder(final.parent)
+                    point_at(self.path, name)
+                except BaseException:
+                    if not _is_live(final):
+                        shutil.rmtree(final, ignore_errors=True)
+                    raise
         return name
 
 
@@ -150,8 +148,52 @@ def _is_live(version: Path) -> bool:
     return False
 
 
+def _acquire(path: Path, lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BusyError(
+            f"{path}: another process is building this collection; wait for it or build into "
+            "another one"
+        ) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Hold the writer's lock without writing a version; raises `BusyError` where one is built."""
+    with disk_errors(path, "locking"):
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _acquire(path, lock)
+        yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
+
+
+@contextmanager
+def switching(path: Path) -> Iterator[None]:
+    """Keep others from changing `CURRENT` and from removing versions, for a moment.
+
+    Not the writer's lock, which a build holds for as long as it runs: going back to an older
+    version must not wait for that. Waits; nobody holds this one for longer than a few renames.
+    """
+    with disk_errors(path, "locking"):
+        folder = os.open(path / VERSIONS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with disk_errors(path, "locking"):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)
+        os.close(folder)
+
+
 def point_at(path: Path, name: str) -> None:
-    """Make `name` the live version, by rename: readers see the old name or the new one."""
+    """Make `name` the live version, by rename: readers see the old name or the new one.
+
+    Within `switching`, where somebody might remove that version meanwhile.
+    """
     fresh = path / f"{_FRESH}{secrets.token_hex(4)}"
     with disk_errors(path, "publishing"):
         try:

@@ -14,7 +14,7 @@ from service.app import create_app
 from service.bodies import MEDIA_TYPES
 from service.openapi import COMMITTED, as_text
 from service.problems import KINDS, MEDIA_TYPE
-from service.routes import router
+from service.routes import all_routes
 from service.settings import Settings
 
 DOCUMENT = create_app(Settings.model_construct()).openapi()
@@ -41,7 +41,7 @@ def test_is_made_anew_the_same() -> None:
 
 def test_every_address_is_described() -> None:
     hidden = {"/openapi.json", "/docs"}
-    served = {route.path for route in router.routes if isinstance(route, APIRoute)}
+    served = {route.path for route in all_routes() if isinstance(route, APIRoute)}
     assert served - hidden == set(DOCUMENT["paths"])
 
 
@@ -53,7 +53,9 @@ def test_answers_are_described(name: str, operation: dict) -> None:
     assert MEDIA_TYPE in responses["default"]["content"]
     for status, answer in responses.items():
         assert answer["description"], status
-        wanted = "application/json" if status == "200" else MEDIA_TYPE
+        wanted = "application/json" if status in {"200", "201"} else MEDIA_TYPE
+        if status == "200" and "application/x-tar" in answer["content"]:
+            continue
         assert list(answer["content"]) == [wanted], status
         assert "$ref" in answer["content"][wanted]["schema"]
     assert all(p["description"] and p["schema"] for p in operation.get("parameters", []))
