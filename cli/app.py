@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import build, compare, demo, evaluate, info, models, search, serve, tune, verify
+from cli import build, compare, demo, evaluate, info, models, search, serve, tune, verify, worker
 from cli.console import discard, err, out, print_json
 from kinfold import __version__
 from kinfold.errors import KinfoldError
@@ -48,6 +48,7 @@ for _verb in (
     build.build,
     search.search,
     serve.serve,
+    worker.worker,
     evaluate.evaluate,
     compare.compare,
     tune.tune,
