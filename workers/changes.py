@@ -88,7 +88,7 @@ class ChangeListener:
         client = connect(self._url.get_secret_value())
         while not self._stop.is_set():
             try:
-                with client.pubsub(ignore_subscribe_messages=False) as channel:
+                with client.pubsub() as channel:  # type: ignore[no-untyped-call]
                     channel.subscribe(CHANNEL)
                     while not self._stop.is_set():
                         message = channel.get_message(timeout=_WAIT_SECONDS)

@@ -17,7 +17,7 @@ _PAUSE_SECONDS = 1.0
 
 
 def worker_name() -> str:
-    """This process, for people."""
+    """Which process works, for people."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 

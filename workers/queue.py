@@ -128,7 +128,7 @@ class JobQueue:
         return job
 
     def watch(self, job_id: str, stop: threading.Event | None = None) -> Iterator[Job]:
-        """The job now, and again whenever it has changed, until it is over or gone.
+        """The job now, and whenever more than its heartbeat changed, until it is over or gone.
 
         While the store cannot be reached nothing comes.
         """
@@ -142,7 +142,7 @@ class JobQueue:
                 continue
             except UnknownJobError:
                 return
-            if job != last:
+            if job.but(heartbeat=None) != last.but(heartbeat=None):
                 yield job
             last = job
 

@@ -56,7 +56,7 @@ class RedisJobStore:
         with redis_errors(), self._client.pipeline() as pipe:
             while True:
                 with suppress(WatchError):
-                    pipe.watch(ACTIVE)
+                    pipe.watch(ACTIVE)  # type: ignore[no-untyped-call]
                     self._check_slot(pipe, job)
                     pipe.multi()
                     pipe.set(_JOB + job.id, job.to_bytes())
@@ -79,7 +79,7 @@ class RedisJobStore:
         with redis_errors(), self._client.pipeline() as pipe:
             while True:
                 with suppress(WatchError):
-                    pipe.watch(_JOB + job_id, ACTIVE)
+                    pipe.watch(_JOB + job_id, ACTIVE)  # type: ignore[no-untyped-call]
                     job = _job(job_id, pipe.get(_JOB + job_id))
                     changed = None if job is None else change(job)
                     if job is None or changed is None:

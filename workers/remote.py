@@ -165,7 +165,7 @@ class _Loop(SimpleWorker):
     def teardown(self) -> None:
         """Sign off, if Redis is there to hear it."""
         with suppress(RedisError):
-            super().teardown()
+            super().teardown()  # type: ignore[no-untyped-call]
 
 
 def _is_ours(job: Slip) -> bool:

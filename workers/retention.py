@@ -15,7 +15,7 @@ def remove_old_versions(settings: WorkerSettings, path: Path) -> None:
     Trouble here is logged and no more: the build itself went well.
     """
     try:
-        from kinfold.index.versions import collect_garbage
+        from kinfold.index.versions import collect_garbage  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         return
     try:

@@ -81,6 +81,7 @@ class JobRunner:
             announce(self._queue.settings, job.collection, child.result.version)
         while True:
             try:
+                self._queue.beat(job, child.progress)
                 told = self._tell_end(job, child, reason)
             except (QueueUnavailableError, StorageError) as error:
                 worker_log.warning("the end of job %s cannot be noted yet: %s", job.id, error)

@@ -64,8 +64,8 @@ def find_source(sources: Path | None, name: str) -> Path:
         or "\\" in name
     ):
         raise SourceError(
-            f"source: expected the name of a file inside the folder of sources, as 'photos.parquet' "
-            f"or '2024/photos.npy', found {name[:120]!r}"
+            "source: expected the name of a file inside the folder of sources, as 'photos.npy' or "
+            f"'2024/photos.parquet', found {name[:120]!r}"
         )
     if PurePosixPath(name).suffix.lower() not in READERS:
         raise SourceError(

@@ -109,8 +109,8 @@ class UploadWriter:
         file = self._opened()
         if file.tell() + len(piece) > self._most:
             raise UploadTooLargeError(
-                f"upload: expected at most {self._most} bytes, found more; KINFOLD_MAX_UPLOAD_BYTES "
-                "sets the limit"
+                f"upload: expected at most {self._most} bytes, found more; "
+                "KINFOLD_MAX_UPLOAD_BYTES sets the limit"
             )
         magic = self._format.magic
         if len(self._begin) < len(magic):
