@@ -17,7 +17,7 @@ from workers.errors import QueueUnavailableError
 _SCHEMES = ("redis", "rediss", "unix")
 
 
-def connect(url: str, timeout: float = 5.0) -> Redis:
+def connect(url: str, timeout: float = 3.0) -> Redis:
     """A client with a pool of its own; nothing is sent yet.
 
     Parameters

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from kinfold.config import BuildConfig, describe
-from kinfold.errors import InputError
+from kinfold.errors import InputError, UnknownNameError
 from kinfold.pipeline.inputs import plan_models
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -137,6 +137,8 @@ class BuildSpec(BaseModel):
         try:
             config, models = spec.configs()
             plan_models(config, models, _ANY_ROWS)
+        except UnknownNameError as error:
+            raise InputError(f"build: {error}") from None
         except (RecursionError, OverflowError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise

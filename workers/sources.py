@@ -58,8 +58,7 @@ def find_source(sources: Path | None, name: str) -> Path:
     parts = PurePosixPath(name).parts
     if (
         not parts
-        or name.startswith("/")
-        or any(part.startswith(".") for part in name.split("/"))
+        or any(part == "" or part.startswith(".") for part in name.split("/"))
         or not name.isprintable()
         or "\\" in name
     ):
