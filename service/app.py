@@ -13,6 +13,7 @@ from kinfold import __version__
 from service import handlers
 from service.collections import Collections
 from service.description import SUMMARY
+from service.jobs import Jobs
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
@@ -40,11 +41,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         collections = Collections(chosen.data)
         pool = SearchPool(chosen.threads, chosen.queue)
-        app.state.service = Service(chosen, collections, pool)
+        jobs = Jobs(chosen)
+        app.state.service = Service(chosen, collections, pool, jobs)
         collections.start()
+        jobs.start()
         try:
             yield
         finally:
+            jobs.close()
             pool.close()
             collections.close()
             # Files stay mapped as long as anything refers to them.

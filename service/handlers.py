@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
-from kinfold.errors import FormatError, InputError, KinfoldError, UnknownNameError
+from kinfold.errors import (
+    BusyError,
+    FormatError,
+    InputError,
+    KinfoldError,
+    StorageError,
+    UnknownNameError,
+)
 from service.problems import (
+    BODY_TOO_LARGE,
+    BUILD_IN_PROGRESS,
     COLLECTION_FAILED,
     INTERNAL_ERROR,
     INVALID_REQUEST,
+    INVALID_SOURCE,
+    JOB_OVER,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    QUEUE_UNAVAILABLE,
+    STORAGE_FULL,
     UNKNOWN_ID,
+    UNKNOWN_JOB,
+    UNKNOWN_UPLOAD,
     Kind,
     ProblemError,
     to_response,
 )
+from service.routes import all_routes
 from service.state import service_of
+from workers.errors import (
+    BuildInProgressError,
+    JobStateError,
+    QueueUnavailableError,
+    SourceError,
+    UnknownJobError,
+    UnknownUploadError,
+    UploadTooLargeError,
+)
+from workers.logs import service_log
 
 _OF_LIBRARY: tuple[tuple[type[KinfoldError], Kind], ...] = (
+    # The narrower first.
+    (SourceError, INVALID_SOURCE),
+    (UploadTooLargeError, BODY_TOO_LARGE),
     (InputError, INVALID_REQUEST),
+    (UnknownJobError, UNKNOWN_JOB),
+    (UnknownUploadError, UNKNOWN_UPLOAD),
     # Collections and models are looked up by the service itself, before a search.
     (UnknownNameError, UNKNOWN_ID),
     (FormatError, COLLECTION_FAILED),
+    (BusyError, BUILD_IN_PROGRESS),
+    (JobStateError, JOB_OVER),
+    (StorageError, STORAGE_FULL),
 )
 
 
@@ -46,10 +81,20 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _library_error(request: Request, error: Exception) -> Response:
     collections = service_of(request).collections
+    if isinstance(error, QueueUnavailableError):
+        # Where Redis is, and what it says of itself, is for the log.
+        service_log.warning("%s", error)
+        problem = ProblemError(
+            QUEUE_UNAVAILABLE, "the job queue cannot be reached; searches go on, try again later"
+        )
+        return to_response(problem, request.scope)
     for cls, kind in _OF_LIBRARY:
         if isinstance(error, cls):
             detail = collections.without_folder(str(error))
-            return to_response(ProblemError(kind, detail), request.scope)
+            members: dict[str, Any] = (
+                {"job": error.job_id} if isinstance(error, BuildInProgressError) else {}
+            )
+            return to_response(ProblemError(kind, detail, **members), request.scope)
     raise error
 
 
@@ -58,13 +103,13 @@ async def _routing_error(request: Request, raised: Exception) -> Response:
     error = cast("HTTPException", raised)
     path = request.scope["path"]
     if error.status_code == METHOD_NOT_ALLOWED.status:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = _allowed(request)
         problem = ProblemError(
             METHOD_NOT_ALLOWED,
             f"{path} takes {allowed}, not {request.method}",
             expected=allowed,
             found=request.method,
-            headers=error.headers,
+            headers={"Allow": allowed},
         )
     elif error.status_code == NOT_FOUND.status:
         problem = ProblemError(
@@ -73,6 +118,15 @@ async def _routing_error(request: Request, raised: Exception) -> Response:
     else:
         raise error
     return to_response(problem, request.scope)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of a path; the router itself names only those of the first route that fits."""
+    found: set[str] = set()
+    for route in all_routes():
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods
+    return ", ".join(sorted(found))
 
 
 def internal_error() -> ProblemError:

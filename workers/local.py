@@ -8,6 +8,8 @@ import threading
 
 from kinfold.errors import StorageError
 from workers.errors import QueueUnavailableError
+from workers.file_store import FOLDER
+from workers.lock import FolderLock
 from workers.logs import worker_log
 from workers.queue import POLL_SECONDS, JobQueue
 from workers.run import JobRunner
@@ -22,9 +24,17 @@ def worker_name() -> str:
 
 
 class LocalWorker:
-    """Runs the jobs of a queue that is looked at, one at a time."""
+    """Runs the jobs of a queue that is looked at, one at a time.
 
-    def __init__(self, queue: JobQueue) -> None:
+    Parameters
+    ----------
+    alone:
+        Work only while no other such worker does on this data folder: of the processes of a
+        service one is enough.
+    """
+
+    def __init__(self, queue: JobQueue, *, alone: bool = False) -> None:
+        self._alone = FolderLock(queue.settings.data / FOLDER / "WORKER") if alone else None
         self._queue = queue
         self._name = worker_name()
         self._stop = threading.Event()
@@ -70,10 +80,14 @@ class LocalWorker:
                     self._stop.wait(POLL_SECONDS)
         finally:
             self._watchman.close()
+            if self._alone is not None:
+                self._alone.release()
         return ran
 
     def _run_next(self) -> bool:
         try:
+            if self._alone is not None and not self._alone.acquire():
+                return False
             job = self._queue.claim_next(self._name)
             if job is None:
                 return False

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fastapi.routing import APIRoute
 
-from service.routes import collections, operation, search
+from service.routes import builds, collections, operation, search, uploads
 
-GROUPS = (search.router, collections.router, operation.router)
+GROUPS = (
+    search.router, collections.router, builds.router, uploads.router, operation.router,
+)  # fmt: skip
 """All routers, in the order of the description."""
 
 

@@ -34,7 +34,7 @@ ADDRESSES = [(route.path, sorted(route.methods)[0]) for route in all_routes()]  
 @pytest.mark.parametrize(("path", "method"), ADDRESSES)
 def test_wrong_method(client: Client, path: str, method: str) -> None:
     found = problem(client.send("PATCH", path), 405, "method-not-allowed")
-    assert found["expected"] == method
+    assert method in found["expected"].split(", ")
     assert found["found"] == "PATCH"
     assert client.send("PATCH", path).headers["allow"] == method
 
