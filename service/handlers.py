@@ -125,7 +125,7 @@ def _allowed(request: Request) -> str:
     found: set[str] = set()
     for route in all_routes():
         if route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods
+            found |= route.methods or set()
     return ", ".join(sorted(found))
 
 
