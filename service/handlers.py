@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
 
 from kinfold.errors import (
     BusyError,
     FormatError,
     InputError,
     KinfoldError,
+    LiveVersionError,
     StorageError,
+    TakenNameError,
     UnknownNameError,
 )
 from service.problems import (
     BODY_TOO_LARGE,
     BUILD_IN_PROGRESS,
+    COLLECTION_EXISTS,
     COLLECTION_FAILED,
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -32,11 +37,11 @@ from service.problems import (
     UNKNOWN_ID,
     UNKNOWN_JOB,
     UNKNOWN_UPLOAD,
+    VERSION_LIVE,
     Kind,
     ProblemError,
     to_response,
 )
-from service.routes import all_routes
 from service.state import service_of
 from workers.errors import (
     BuildInProgressError,
@@ -51,6 +56,8 @@ from workers.logs import service_log
 
 _OF_LIBRARY: tuple[tuple[type[KinfoldError], Kind], ...] = (
     # The narrower first.
+    (TakenNameError, COLLECTION_EXISTS),
+    (LiveVersionError, VERSION_LIVE),
     (SourceError, INVALID_SOURCE),
     (UploadTooLargeError, BODY_TOO_LARGE),
     (InputError, INVALID_REQUEST),
@@ -65,14 +72,14 @@ _OF_LIBRARY: tuple[tuple[type[KinfoldError], Kind], ...] = (
 )
 
 
-def install(app: FastAPI) -> None:
-    """Let the application answer errors as problems.
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
+    """Let the application, which has these addresses, answer errors as problems.
 
     Anything that has no handler here is answered by `service.middleware.RequestLog`.
     """
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(KinfoldError, _library_error)
-    app.add_exception_handler(HTTPException, _routing_error)
+    app.add_exception_handler(HTTPException, partial(_routing_error, routes))
 
 
 async def _problem(request: Request, error: Exception) -> Response:
@@ -98,12 +105,14 @@ async def _library_error(request: Request, error: Exception) -> Response:
     raise error
 
 
-async def _routing_error(request: Request, raised: Exception) -> Response:
+async def _routing_error(
+    routes: Sequence[APIRoute], request: Request, raised: Exception
+) -> Response:
     """What the router refuses: an unknown path, or a method that the path does not have."""
     error = cast("HTTPException", raised)
     path = request.scope["path"]
     if error.status_code == METHOD_NOT_ALLOWED.status:
-        allowed = _allowed(request)
+        allowed = ", ".join(_methods(routes, path))
         problem = ProblemError(
             METHOD_NOT_ALLOWED,
             f"{path} takes {allowed}, not {request.method}",
@@ -120,13 +129,11 @@ async def _routing_error(request: Request, raised: Exception) -> Response:
     return to_response(problem, request.scope)
 
 
-def _allowed(request: Request) -> str:
-    """The methods of a path; the router itself names only those of the first route that fits."""
-    found: set[str] = set()
-    for route in all_routes():
-        if route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return ", ".join(sorted(found))
+def _methods(routes: Sequence[APIRoute], path: str) -> list[str]:
+    """What a path takes; several routes may have it, of which the router names the first."""
+    return sorted(
+        method for route in routes if route.path_regex.match(path) for method in route.methods or ()
+    )
 
 
 def internal_error() -> ProblemError:

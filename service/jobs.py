@@ -8,6 +8,7 @@ from typing import TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from service.settings import Settings
+from workers.changes import ChangeListener
 from workers.local import LocalWorker
 from workers.queue import open_queue
 
@@ -19,6 +20,11 @@ _MOST_CALLS = 8
 class Jobs:
     """The queue of builds, called off the event loop.
 
+    Parameters
+    ----------
+    on_change:
+        Called, in a thread of its own, when Redis tells that a version went live somewhere.
+
     Attributes
     ----------
     queue:
@@ -29,8 +35,9 @@ class Jobs:
         Set when the service is to end: streams of events then end as well.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_change: Callable[[], None]) -> None:
         self.queue = open_queue(settings)
+        self._changes = ChangeListener(settings, lambda _: on_change())
         self.streams = 0
         self.is_closing = False
         works = settings.redis_url is None and settings.jobs == "on"
@@ -39,6 +46,7 @@ class Jobs:
 
     def start(self) -> None:
         """Begin to work, if jobs are not Redis' and its workers' business."""
+        self._changes.start()
         if self._worker is not None:
             self._worker.start()
 
@@ -47,6 +55,7 @@ class Jobs:
         self.is_closing = True
         if self._worker is not None:
             self._worker.close()
+        self._changes.close()
 
     async def call(self, function: Callable[[], Result]) -> Result:
         """Run what may block in a thread; few at once, so that a slow Redis holds up no others."""

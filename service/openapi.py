@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.answers import ProblemDetails
 from service.requests import SearchBody
+from service.version_answers import NewCollection
 from workers.jobs import BuildSpec
 
 COMMITTED = Path(__file__).resolve().parents[1] / "openapi" / "openapi.json"
@@ -35,6 +36,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
         [
             (SearchBody, "validation"),
             (BuildSpec, "validation"),
+            (NewCollection, "validation"),
             (ProblemDetails, "serialization"),
         ],
         ref_template=_REFERENCE,

@@ -8,6 +8,7 @@ from typing import cast
 from fastapi import Request
 
 from service.collections import Collections
+from service.files import FileWork
 from service.jobs import Jobs
 from service.pool import SearchPool
 from service.settings import Settings
@@ -20,6 +21,7 @@ class Service:
     settings: Settings
     collections: Collections
     pool: SearchPool
+    files: FileWork
     jobs: Jobs
 
 

@@ -20,11 +20,10 @@ from typing import IO, Any
 
 from indexer import build_collection, collection_path
 from indexer.job import BuildSummary
+from indexer.progress import Event
 from kinfold.errors import BusyError, KinfoldError
-from kinfold.progress import Progress
 from workers.jobs import BuildResult, BuildSpec, JobError, JobProgress
 from workers.logs import configure, worker_log
-from workers.meter import Meter
 from workers.retention import remove_old_versions
 from workers.settings import WorkerSettings
 from workers.sources import read_for_build
@@ -91,18 +90,21 @@ class Child:
 
     def _build(self, settings: WorkerSettings, collection: str, spec: BuildSpec) -> BuildSummary:
         folder = collection_path(settings.data, collection)
-        meter = Meter(lambda progress: self._say(progress=progress))
 
-        def told(event: Progress) -> None:
-            if self._stop.is_set():
-                raise Stopped
-            meter(event)
+        def told(event: Event) -> None:
+            self._check()
+            if event["event"] == "progress":
+                self._say(progress=JobProgress.model_validate(event))
 
         source, config, models = read_for_build(settings, folder, spec)
         return build_collection(
-            source, settings.data, collection, config, told,
-            models=models, threads=settings.build_threads,
+            source, settings.data, collection, config, lambda _: self._check(),
+            models=models, threads=settings.build_threads, events=told,
         )  # fmt: skip
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
 
     def _say(self, **line: JobProgress | BuildResult | JobError) -> None:
         content: dict[str, Any] = {

@@ -150,6 +150,7 @@ class JobProgress(_Record):
     """How far a running job is."""
 
     stage: str | None = Field(None, description="The stage of the build; one that is done is kept.")
+    model: str | None = Field(None, description="The model that the stage is about, if it is.")
     phase: str = Field(description="What is being done: neighbors, diffusion, write, ….")
     done: int = Field(description="Units that are finished in this phase.")
     total: int = Field(description="Units of this phase in all.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kinfold.errors import KinfoldError
+from kinfold.index.versions import collect_garbage
 from workers.logs import worker_log
 from workers.settings import WorkerSettings
 
@@ -15,15 +16,11 @@ def remove_old_versions(settings: WorkerSettings, path: Path) -> None:
     Trouble here is logged and no more: the build itself went well.
     """
     try:
-        from kinfold.index.versions import collect_garbage  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        return
-    try:
-        removed = collect_garbage(
+        garbage = collect_garbage(
             path, keep=settings.keep_versions, keep_seconds=settings.keep_hours * 3600
         )
     except (KinfoldError, OSError) as error:
         worker_log.warning("old versions of %s could not be removed: %s", path.name, error)
     else:
-        if removed:
-            worker_log.info("removed old versions of %s: %s", path.name, removed)
+        if garbage.removed:
+            worker_log.info("removed of %s: %s", path.name, ", ".join(garbage.removed))

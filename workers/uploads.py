@@ -16,9 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kinfold.errors import InputError
 from kinfold.index.files import HashingFile, disk_errors, sync_folder
-from workers.errors import UnknownUploadError, UploadTooLargeError
+from workers.errors import SourceError, UnknownUploadError, UploadTooLargeError
 from workers.jobs import is_id, new_id
 
 FOLDER = ".uploads"
@@ -101,7 +100,7 @@ class UploadWriter:
         ------
         UploadTooLargeError
             More than allowed came.
-        InputError
+        SourceError
             The first bytes are not those of the content type.
         StorageError
             The disk is full or cannot be written.
@@ -135,8 +134,8 @@ class UploadWriter:
             raise RuntimeError("use UploadWriter as a context manager")
         return self._file
 
-    def _wrong_format(self) -> InputError:
-        return InputError(
+    def _wrong_format(self) -> SourceError:
+        return SourceError(
             f"upload: expected a file that begins with {self._format.magic!r}, as "
             f"{self._content_type} does, found {self._begin!r}"
         )

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from fastapi.routing import APIRoute
 
-from service.routes import builds, collections, operation, search, uploads
+from service.routes import (
+    builds,
+    collections,
+    operation,
+    search,
+    snapshots,
+    uploads,
+    versions,
+)
 
 GROUPS = (
-    search.router, collections.router, builds.router, uploads.router, operation.router,
+    search.router, collections.router, versions.router, snapshots.router, builds.router,
+    uploads.router, operation.router,
 )  # fmt: skip
 """All routers, in the order of the description."""
 

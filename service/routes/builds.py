@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from indexer import collection_path
 from kinfold.errors import InputError
+from kinfold.index.collections import holds_collection
 from service.bodies import read_body
 from service.description import answered, problems
 from service.events import MEDIA_TYPE, events
@@ -240,9 +241,9 @@ def _as_line(job: Job) -> bytes:
 def _check_collection(service: Service, name: str) -> None:
     """Refuse what is no collection, not even an empty one."""
     try:
-        if collection_path(service.settings.data, name).is_dir():
+        if holds_collection(collection_path(service.settings.data, name)):
             return
-    except (InputError, OSError):
+    except InputError:
         pass
     raise ProblemError(
         UNKNOWN_COLLECTION,

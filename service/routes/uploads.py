@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from kinfold.errors import InputError
 from service.description import answered, problems
 from service.job_answers import UPLOAD_EXAMPLE, UploadInfo
-from service.jobs import Jobs
 from service.problems import (
+    BODY_TIMEOUT,
     BODY_TOO_LARGE,
     INVALID_SOURCE,
+    OVERLOADED,
     STORAGE_FULL,
     UNSUPPORTED_MEDIA_TYPE,
     ProblemError,
@@ -22,12 +23,12 @@ from service.problems import (
 )
 from service.routes.common import as_json
 from service.state import service_of
+from service.uploading import BodyReader
 from workers.uploads import FORMATS, Upload, UploadWriter
 
 router = APIRouter(tags=["builds"])
 
 _PIECE_BYTES = 1 << 20
-_MOST_DIGITS = 18
 _TEXT = {
     "application/x-npy": "A .npy file of vectors, (n, d).",
     "application/vnd.apache.parquet": "A Parquet file: a column of vectors, ids, payload.",
@@ -51,7 +52,14 @@ _BODY: dict[str, Any] = {
     response_model=None,
     responses={
         201: answered(UploadInfo, "It is kept durably.", UPLOAD_EXAMPLE),
-        **problems(BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_SOURCE, STORAGE_FULL),
+        **problems(
+            BODY_TIMEOUT,
+            BODY_TOO_LARGE,
+            UNSUPPORTED_MEDIA_TYPE,
+            INVALID_SOURCE,
+            OVERLOADED,
+            STORAGE_FULL,
+        ),
     },
     openapi_extra=_BODY,
 )
@@ -61,34 +69,21 @@ async def upload(request: Request) -> Response:
     It is kept for KINFOLD_JOB_TTL_HOURS, and for as long as a queued or running build needs it.
     """
     service = service_of(request)
-    kind = _content_type(request)
-    most = service.settings.max_upload_bytes
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal():
-        _check_size(declared, most, service.settings.data)
-    writer = UploadWriter(service.settings.data, kind, most)
-    arrived = await _receive(request, service.jobs, writer)
+    settings = service.settings
+    writer = UploadWriter(settings.data, _content_type(request), settings.max_upload_bytes)
+    body = BodyReader(request, settings.max_upload_bytes, settings.body_seconds)
+    _check_room(request.headers.get("content-length", ""), settings.data)
+    async with service.files.transfer():
+        arrived = await service.files.run_transfer(lambda: _receive(body, writer))
     return as_json(UploadInfo(upload=arrived.id, bytes=arrived.bytes, sha256=arrived.sha256), 201)
 
 
-async def _receive(request: Request, jobs: Jobs, writer: UploadWriter) -> Upload:
-    """Write the body as it comes, off the event loop, a piece of some size at a time."""
-    await jobs.call(writer.__enter__)
-    try:
-        piece = bytearray()
-        async for part in request.stream():
-            piece += part
-            if len(piece) >= _PIECE_BYTES:
-                full, piece = bytes(piece), bytearray()
-                await jobs.call(lambda full=full: writer.write(full))  # type: ignore[misc]
-        await jobs.call(lambda: writer.write(bytes(piece)))
-        return await jobs.call(writer.finish)
-    except InputError as error:
-        if type(error) is InputError:
-            raise ProblemError(INVALID_SOURCE, str(error)) from None
-        raise
-    finally:
-        writer.__exit__(None, None, None)
+def _receive(body: BodyReader, writer: UploadWriter) -> Upload:
+    """Write a body as it comes."""
+    with writer:
+        while piece := body.read(_PIECE_BYTES):
+            writer.write(piece)
+        return writer.finish()
 
 
 def _content_type(request: Request) -> str:
@@ -106,20 +101,13 @@ def _content_type(request: Request) -> str:
     return kind
 
 
-def _check_size(declared: str, most: int, data: Any) -> None:
-    """Refuse at once what is too large, or does not fit the disk; what comes is counted anyway."""
-    if len(declared) > _MOST_DIGITS or int(declared) > most:
-        raise ProblemError(
-            BODY_TOO_LARGE,
-            f"expected an upload of at most {most} bytes, found {shown(declared)}",
-            expected=most,
-            found=declared,
-        )
+def _check_room(declared: str, data: Path) -> None:
+    """Refuse at once what will not fit the disk."""
     try:
         free = shutil.disk_usage(data).free
     except OSError:
         return
-    if int(declared) > free:
+    if declared.isdecimal() and int(declared) > free:
         raise ProblemError(
             STORAGE_FULL, f"the upload has {declared} bytes, the disk {free} free", expected=free
         )

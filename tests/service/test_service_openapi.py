@@ -56,6 +56,8 @@ def test_answers_are_described(name: str, operation: dict) -> None:
         wanted = "application/json" if status.startswith("2") else MEDIA_TYPE
         if status == "200" and name.endswith("/events"):
             wanted = "text/event-stream"
+        if status == "200" and "application/x-tar" in answer["content"]:
+            continue
         assert list(answer["content"]) == [wanted], status
         assert "$ref" in answer["content"][wanted]["schema"]
     assert all(p["description"] and p["schema"] for p in operation.get("parameters", []))
