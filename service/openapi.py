@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from service.answers import ProblemDetails
 from service.requests import SearchBody
 from service.version_answers import NewCollection
+from workers.jobs import BuildSpec
 
 COMMITTED = Path(__file__).resolve().parents[1] / "openapi" / "openapi.json"
 """Where the description is kept in the repository."""
@@ -34,6 +35,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     _, extra = models_json_schema(
         [
             (SearchBody, "validation"),
+            (BuildSpec, "validation"),
             (NewCollection, "validation"),
             (ProblemDetails, "serialization"),
         ],
