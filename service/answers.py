@@ -142,7 +142,9 @@ class Readiness(BaseModel):
     status: Literal["ready", "degraded"] = Field(
         description="degraded: some collections failed; the others are ready."
     )
-    collections: list[CollectionState]
+    collections: list[CollectionState] | None = Field(
+        description="null: shown to holders of an API key only."
+    )
 
 
 class ProblemDetails(BaseModel):

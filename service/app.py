@@ -17,6 +17,7 @@ from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
 from service.routes import GROUPS
+from service.security.setup import Security, believe_proxies
 from service.settings import Settings, load_settings
 from service.state import Service
 
@@ -32,7 +33,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises
     ------
     InputError
-        Bad settings. A data folder that cannot be read is refused at the start.
+        Bad settings, or an audit log that cannot be written. A data folder that cannot be read is
+        refused at the start.
     """
     chosen = load_settings() if settings is None else settings
 
@@ -42,9 +44,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         pool = SearchPool(chosen.threads, chosen.queue)
         app.state.service = Service(chosen, collections, pool)
         collections.start()
+        security.start()
         try:
             yield
         finally:
+            await security.close()
             pool.close()
             collections.close()
             # Files stay mapped as long as anything refers to them.
@@ -64,7 +68,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for group in GROUPS:
         app.include_router(group)
+    # The last one that is added is the first that a request meets.
+    security = Security(chosen)
+    security.guard(app)
     app.add_middleware(RequestLog)
+    believe_proxies(app, chosen.trusted_proxies)
     handlers.install(app)
 
     @cache

@@ -58,21 +58,28 @@ async def _routing_error(request: Request, raised: Exception) -> Response:
     error = cast("HTTPException", raised)
     path = request.scope["path"]
     if error.status_code == METHOD_NOT_ALLOWED.status:
-        allowed = (error.headers or {}).get("Allow", "")
-        problem = ProblemError(
-            METHOD_NOT_ALLOWED,
-            f"{path} takes {allowed}, not {request.method}",
-            expected=allowed,
-            found=request.method,
-            headers=error.headers,
-        )
+        problem = wrong_method(path, request.method, (error.headers or {}).get("Allow", ""))
     elif error.status_code == NOT_FOUND.status:
-        problem = ProblemError(
-            NOT_FOUND, f"nothing is at {path}; /docs lists what there is", found=path
-        )
+        problem = nothing_at(path)
     else:
         raise error
     return to_response(problem, request.scope)
+
+
+def wrong_method(path: str, method: str, allowed: str) -> ProblemError:
+    """An address exists, but does not have this method."""
+    return ProblemError(
+        METHOD_NOT_ALLOWED,
+        f"{path} takes {allowed}, not {method}",
+        expected=allowed,
+        found=method,
+        headers={"Allow": allowed},
+    )
+
+
+def nothing_at(path: str) -> ProblemError:
+    """A path names nothing."""
+    return ProblemError(NOT_FOUND, f"nothing is at {path}; /docs lists what there is", found=path)
 
 
 def internal_error() -> ProblemError:
