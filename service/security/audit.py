@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -9,8 +10,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from kinfold.errors import InputError
 from workers.logs import FIELDS, service_log
@@ -33,7 +32,10 @@ class AuditLog:
         self._path = path
         self._handle: int | None = None
         self._lock = threading.Lock()
-        if path is not None:
+        if path is None:
+            # Whatever else the log leaves out.
+            audit_log.setLevel(logging.INFO)
+        else:
             try:
                 self._handle = _open(path)
             except OSError as error:
@@ -48,7 +50,8 @@ class AuditLog:
             audit_log.info("audit", extra={FIELDS: fields})
             return
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = orjson.dumps({"time": time, **fields}, default=str) + b"\n"
+        # ASCII: to some readers of lines a line ends at U+2028, too.
+        line = json.dumps({"time": time, **fields}, default=str).encode() + b"\n"
         try:
             with self._lock:
                 self._append(line)
