@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from cli import build, compare, demo, evaluate, info, models, search, serve, tune, verify
+from cli import (
+    build,
+    compare,
+    demo,
+    doctor,
+    evaluate,
+    info,
+    keys,
+    models,
+    search,
+    serve,
+    tune,
+    verify,
+)
 from cli.console import discard, err, out, print_json
 from kinfold import __version__
 from kinfold.errors import KinfoldError
@@ -53,10 +66,12 @@ for _verb in (
     tune.tune,
     info.info,
     verify.verify,
+    doctor.doctor,
     demo.demo,
 ):
     app.command()(_verb)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
 
 def run() -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from kinfold.errors import InputError
 from service.security.audit import AuditLog
 from service.security.body import BodyTimeout
 from service.security.guard import Guard
@@ -34,7 +35,7 @@ class Security:
     Raises
     ------
     InputError
-        The audit log cannot be written.
+        The audit log cannot be written, or the address of Redis is none.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -42,9 +43,13 @@ class Security:
         is_on = settings.auth == "on"
         self.keyring = Keyring(keys_path(settings.data, settings.keys)) if is_on else None
         url = settings.redis_url
-        self.limiter = Limiter(
-            url.get_secret_value() if url and is_on else None, settings.redis_timeout_ms
-        )
+        try:
+            self.limiter = Limiter(
+                url.get_secret_value() if url and is_on else None, settings.redis_timeout_ms
+            )
+        except ValueError as error:
+            # Without what was found: it may hold a password.
+            raise InputError(f"KINFOLD_REDIS_URL: {error}") from None
         self.audit = AuditLog(settings.audit_log)
 
     @property

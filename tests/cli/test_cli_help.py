@@ -15,18 +15,23 @@ from kinfold import __version__
 
 VERBS = [
     *("build", "search", "serve", "evaluate", "compare", "tune"),
-    *("info", "verify", "demo", "models"),
+    *("info", "verify", "doctor", "demo", "models", "keys"),
 ]
 TOP = typer.main.get_command(app).commands
 COMMANDS = {
     **TOP,
-    **{f"models {name}": command for name, command in TOP["models"].commands.items()},
+    **{
+        f"{group} {name}": command
+        for group in ("models", "keys")
+        for name, command in TOP[group].commands.items()
+    },
 }
 
 
 def test_the_verbs():
     assert list(TOP) == VERBS
     assert list(TOP["models"].commands) == ["list", "add", "take", "remove", "default"]
+    assert list(TOP["keys"].commands) == ["create", "list", "revoke", "rotate"]
 
 
 def test_the_script_is_the_entry_point():

@@ -39,6 +39,8 @@ class OwnRedis:
                 try:
                     client.ping()
                     return
+                except redis.AuthenticationError:
+                    return
                 except redis.ConnectionError:
                     assert time.monotonic() < end, "redis-server does not start"
                     time.sleep(0.02)
