@@ -39,24 +39,26 @@ async def health() -> Response:
     responses={
         200: answered(
             Readiness,
-            "No collection is warming up any more.",
+            "All collections of the start are warmed up or failed.",
             {"status": "ready", "collections": [COLLECTION_EXAMPLE]},
         ),
         **problems(NOT_READY),
     },
 )
 async def readiness(request: Request) -> Response:
-    """Ready once every collection is warmed up or failed, unless all of them failed.
+    """Ready once every collection of the start is warmed up or failed, unless all of them failed.
 
-    Names of collections are told to who may list them.
+    Collections that are added later, and empty ones, do not change that. Names of collections are
+    told to who may list them.
     """
     known = is_known(request.scope)
     if problem := request.app.state.security.problem:
         raise ProblemError(NOT_READY, problem)
-    states = service_of(request).collections.states()
-    warming = [state.name for state in states if state.status == "warming"]
+    collections = service_of(request).collections
+    warming, states = collections.unsettled(), collections.states()
     failed = [state.name for state in states if state.status == "failed"]
-    if warming or (failed and len(failed) == len(states)):
+    usable = any(state.status in ("ready", "warming") for state in states)
+    if warming or (failed and not usable):
         said = ", ".join(warming or failed) if known else f"{len(warming or failed)} collections"
         shown: dict[str, Any] = (
             {"collections": [state.model_dump() for state in states]} if known else {}
@@ -66,7 +68,8 @@ async def readiness(request: Request) -> Response:
             f"warming up: {said}" if warming else f"no collection can be used; failed: {said}",
             **shown,
         )
-    status: Literal["ready", "degraded"] = "degraded" if failed else "ready"
+    degraded = any(state.reason is not None for state in states)
+    status: Literal["ready", "degraded"] = "degraded" if degraded else "ready"
     return as_json(Readiness(status=status, collections=states if known else None))
 
 

@@ -15,14 +15,16 @@ from kinfold import __version__
 
 VERBS = [
     *("build", "search", "serve", "evaluate", "compare", "tune"),
-    *("info", "verify", "doctor", "demo", "models", "keys"),
+    *("info", "verify", "doctor", "demo"),
+    *("models", "keys", "collections", "versions", "snapshot"),
 ]
 TOP = typer.main.get_command(app).commands
+GROUPS = ["models", "keys", "collections", "versions", "snapshot"]
 COMMANDS = {
     **TOP,
     **{
         f"{group} {name}": command
-        for group in ("models", "keys")
+        for group in GROUPS
         for name, command in TOP[group].commands.items()
     },
 }
@@ -32,6 +34,9 @@ def test_the_verbs():
     assert list(TOP) == VERBS
     assert list(TOP["models"].commands) == ["list", "add", "take", "remove", "default"]
     assert list(TOP["keys"].commands) == ["create", "list", "revoke", "rotate"]
+    assert list(TOP["collections"].commands) == ["list", "create", "drop"]
+    assert list(TOP["versions"].commands) == ["list", "activate", "remove", "gc"]
+    assert list(TOP["snapshot"].commands) == ["export", "import"]
 
 
 def test_the_script_is_the_entry_point():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import stat
 import threading
 from pathlib import Path
@@ -72,13 +73,31 @@ def test_every_address_that_needs_more_than_read_is_noted(data: Path, tmp_path: 
 
 def test_without_a_file_it_is_in_the_log(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the level of the log."""
-    caplog.set_level("ERROR", "kinfold")
-    with running(data, wait=False) as client:
-        drop(client)
+    above = logging.getLogger("kinfold")
+    before = above.level
+    above.setLevel(logging.ERROR)
+    try:
+        with running(data, wait=False) as client:
+            drop(client)
+    finally:
+        above.setLevel(before)
     (record,) = [record for record in caplog.records if record.name == "kinfold.audit"]
     fields = record.fields  # type: ignore[attr-defined]
     assert fields["action"] == "DELETE /v1/collections/{collection}"
     assert fields["key"] is None
+
+
+def test_a_new_collection_is_named(tmp_path: Path) -> None:
+    """Its name is in the body, not in the address."""
+    log = tmp_path / "audit.jsonl"
+    (tmp_path / "data").mkdir()
+    with running(tmp_path / "data", audit_log=log) as client:
+        assert client.send("POST", "/v1/collections", json={"name": "new"}).status_code == 201
+        assert client.send("DELETE", "/v1/collections/new").status_code == 200
+        assert client.send("POST", "/v1/collections", json={"name": "../new"}).status_code == 422
+    assert [(line["collection"], line["status"]) for line in lines(log)] == [
+        ("new", 201), ("new", 200), (None, 422),
+    ]  # fmt: skip
 
 
 def test_hostile_text_stays_one_line(data: Path, tmp_path: Path) -> None:
