@@ -13,13 +13,13 @@ from cli.doctor_finding import Finding, failed, ok, warning
 from indexer.estimate import readable
 from kinfold.errors import KinfoldError
 from kinfold.index import list_versions
-from kinfold.index.publish import COLLECTION_NAME, VERSIONS
+from kinfold.index.publish import COLLECTION_NAME, CURRENT, VERSIONS
 from kinfold.progress import ProgressCallback
 from service.collections import find_collections
 from service.settings import Settings
 
 _LOCK = "LOCK"
-_RESTORE = "activate an older version, restore a snapshot, or build it again"
+_RESTORE = "kinfold versions activate an older one, kinfold snapshot import one, or build again"
 
 
 def collections(settings: Settings, full: bool, progress: ProgressCallback) -> Iterator[Finding]:
@@ -42,6 +42,8 @@ def collections(settings: Settings, full: bool, progress: ProgressCallback) -> I
 
 def _examine(path: Path, full: bool, progress: ProgressCallback) -> Finding:
     check = f"collection {path.name}"
+    if not (path / CURRENT).exists() and not list_versions(path):
+        return ok(check, "empty: it waits for a build or a snapshot")
     index = kinfold.open(path)
     found = (
         f"{len(index):,} × {index.dimension}, {len(list_versions(path))} versions, "

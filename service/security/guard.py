@@ -141,6 +141,9 @@ class Guard:
         """The key of a request, None where none is needed; raises `ProblemError`."""
         if self._keyring is None:
             return None
+        path, method, address = visit.request["path"], visit.request["method"], visit.address
+        if address is not None and visit.need is None and "open" in address.needs.values():
+            raise wrong_method(path, method, ", ".join(address.needs))
         is_open = visit.need == "open"
         token = token_in(Headers(scope=visit.request))
         if token is None:
@@ -158,11 +161,10 @@ class Guard:
         if is_open:
             return key
         await self._count(visit, key)
-        path, method = visit.request["path"], visit.request["method"]
-        if visit.address is None:
+        if address is None:
             raise nothing_at(path)
         if visit.need is None:
-            raise wrong_method(path, method, ", ".join(visit.address.needs))
+            raise wrong_method(path, method, ", ".join(address.needs))
         if not covers(key.scope, visit.need):
             raise ProblemError(
                 FORBIDDEN,

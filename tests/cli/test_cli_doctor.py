@@ -180,6 +180,11 @@ def test_no_collections(doctor, here):
     assert "kinfold build" in of(doctor(), "collections", "warning")
 
 
+def test_an_empty_collection_is_no_fault(doctor, kinfold):
+    assert kinfold("collections", "create", "new", "--data", "data").code == 0
+    assert "waits for a build" in of(doctor(), "collection new", "ok")
+
+
 def test_more_threads_than_cores(doctor):
     assert "KINFOLD_THREADS" in of(doctor(threads=900), "cores", "warning")
 

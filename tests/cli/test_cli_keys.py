@@ -138,3 +138,14 @@ def test_from_the_shell(here):
     assert done.code == 0
     assert TOKEN.fullmatch(done.out)
     assert good(done.out)
+
+
+def test_serve_without_authentication_is_loud(here):
+    """On the terminal, before anything else; the address is one that it cannot listen on."""
+    arguments = ["serve", "--data", "data", "--host", "192.0.2.1"]
+    outcome = run_process(*arguments, cwd=here, environ={"KINFOLD_AUTH": "off"})
+    assert outcome.code == 2
+    first, second, *_ = outcome.err.splitlines()
+    assert first.startswith("WARNING: KINFOLD_AUTH=off: everybody who reaches this service may")
+    assert "open to the network" in second
+    assert "WARNING" not in run_process(*arguments, cwd=here).err

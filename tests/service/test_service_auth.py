@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
-from service_client import Client, problem, running
+from service_client import Client, problem, running, server, until
 from starlette.datastructures import Headers
 from test_service_openapi import DOCUMENT
 
@@ -25,7 +25,7 @@ from service.security.guard import network_of, token_in
 from service.security.keys import KEYS_FILE
 from service.security.scopes import ADDRESSES, SCOPES, covers, find, need_of, shape
 from service.security.setup import is_loopback, warnings
-from service.security.store import create_key, revoke_key
+from service.security.store import create_key, revoke_key, rotate_key
 from service.settings import Settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "security.md"
@@ -190,6 +190,36 @@ def test_unknown_addresses_are_for_holders_of_keys(locked: Client, tokens: dict[
     answer = locked.send("PATCH", "/v1/collections", **bearer(tokens["read"]))
     found = problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == found["expected"] == "GET, POST"
+
+
+def test_other_methods_of_open_addresses_need_no_key(locked: Client) -> None:
+    for path in ("/healthz", "/readyz", "/docs"):
+        problem(locked.send("POST", path), 405, "method-not-allowed")
+        assert locked.send("HEAD", path).status_code == 405
+
+
+def test_keys_come_and_go_while_the_service_runs(data: Path, tmp_path: Path) -> None:
+    """A real process: made, rotated, revoked; never started again."""
+    path = tmp_path / "keys.json"
+    # A line a request would fill the pipe that nobody reads meanwhile.
+    with server(data, auth="on", keys=path, log_level="warning") as (http, process):
+
+        def status(token: object) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            return http.get("/v1/collections", headers=headers).status_code
+
+        key, token = create_key(path, "read")
+        until(lambda: status(token) == 200, 10)
+        _, new = rotate_key(path, key.id, 1)
+        until(lambda: status(new) == 200, 10)
+        assert status(token) == 200
+        revoke_key(path, key.id)
+        until(lambda: status(token) == status(new) == 401, 10)
+        process.terminate()
+        _, stderr = process.communicate(timeout=30)
+    assert b"kinfold keys create" in stderr
+    assert token.secret.encode() not in stderr
+    assert new.secret.encode() not in stderr
 
 
 def test_an_undeclared_address_is_never_reached(
