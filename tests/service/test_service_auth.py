@@ -214,7 +214,8 @@ def test_keys_come_and_go_while_the_service_runs(data: Path, tmp_path: Path) -> 
         until(lambda: status(new) == 200, 10)
         assert status(token) == 200
         revoke_key(path, key.id)
-        until(lambda: status(token) == status(new) == 401, 10)
+        # Asked for that often, it counts as guessing.
+        until(lambda: {status(token), status(new)} <= {401, 429}, 10)
         process.terminate()
         _, stderr = process.communicate(timeout=30)
     assert b"kinfold keys create" in stderr
