@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import DataOption
+from cli.console import DataOption, err
 
 
 def serve(
@@ -28,8 +28,12 @@ def serve(
 
     `kinfold serve --data data --port 8000`
     """
+    from service.security.setup import warnings
     from service.serve import serve as run
     from service.settings import load_settings
 
     given = {"data": data, "host": host, "port": port}
-    run(load_settings(**{name: value for name, value in given.items() if value is not None}))
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    for warning in warnings(settings):
+        err.print(f"WARNING: {warning}", style="bold red")
+    run(settings)

@@ -185,7 +185,9 @@ class Readiness(BaseModel):
         description="degraded: some collections failed, or do not answer from their live version; "
         "the others are ready."
     )
-    collections: list[CollectionState]
+    collections: list[CollectionState] | None = Field(
+        description="null: shown to holders of an API key only."
+    )
 
 
 class ProblemDetails(BaseModel):

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.answers import ProblemDetails
 from service.requests import SearchBody
+from service.security.describe import describe_security
 from service.version_answers import NewCollection
 from workers.jobs import BuildSpec
 
@@ -43,6 +44,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     )
     schemas = {**document["components"]["schemas"], **extra["$defs"]}
     document["components"]["schemas"] = dict(sorted(schemas.items()))
+    describe_security(document)
     return document
 
 

@@ -86,6 +86,8 @@ async def create(request: Request) -> Response:
     """An empty collection, into which a version can be built or imported."""
     service = service_of(request)
     wanted = await read_model(request, NewCollection)
+    # For the audit log, which knows the address only.
+    request.state.collection = wanted.name
     collections = service.collections
 
     def job() -> CollectionState:
