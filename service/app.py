@@ -16,7 +16,7 @@ from service.description import SUMMARY
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
-from service.routes import router
+from service.routes import GROUPS
 from service.settings import Settings, load_settings
 from service.state import Service
 
@@ -62,7 +62,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(router)
+    for group in GROUPS:
+        app.include_router(group)
     app.add_middleware(RequestLog)
     handlers.install(app)
 

@@ -20,10 +20,10 @@ from kinfold.search import Index, open_index
 from kinfold.search.fusion import FUSIONS
 from kinfold.search.index import KNN
 from service.answers import CollectionInfo, CollectionState, ModelInfo, Status
-from service.logs import service_log
 from service.payload import Payload
 from service.pool import use_one_core
 from service.problems import COLLECTION_FAILED, UNKNOWN_COLLECTION, WARMING_UP, ProblemError, shown
+from workers.logs import service_log
 
 _PROBE_K = 10
 

@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.handlers import internal_error
-from service.logs import FIELDS, access_log, service_log
 from service.problems import to_response
+from workers.logs import FIELDS, access_log, service_log
 
 REQUEST_ID = "X-Request-ID"
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

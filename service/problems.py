@@ -121,14 +121,110 @@ NOT_READY = Kind(
     "Collections are still warming up, or not one of them could be opened.",
 )
 
+UNAUTHORIZED = Kind(
+    "unauthorized",
+    401,
+    "No valid API key",
+    "The request carries no API key, or one that is unknown, expired or revoked.",
+)
+FORBIDDEN = Kind(
+    "forbidden", 403, "Not allowed", "The API key is valid, but of a lesser scope than this needs."
+)
+UNKNOWN_VERSION = Kind(
+    "unknown-version", 404, "No such version", "The collection has no version of this name."
+)
+UNKNOWN_JOB = Kind(
+    "unknown-job",
+    404,
+    "No such job",
+    "The collection has no job of this id, or it ended too long ago.",
+)
+UNKNOWN_UPLOAD = Kind(
+    "unknown-upload",
+    404,
+    "No such upload",
+    "No upload has this id, or it was made too long ago.",
+)
+BODY_TIMEOUT = Kind(
+    "body-timeout",
+    408,
+    "The body did not arrive",
+    "Nothing of the body came for KINFOLD_BODY_SECONDS. Send it again.",
+)
+COLLECTION_EXISTS = Kind(
+    "collection-exists", 409, "The collection exists", "There is a collection of this name."
+)
+BUILD_IN_PROGRESS = Kind(
+    "build-in-progress",
+    409,
+    "A build is in progress",
+    "The collection is being built or changed. Wait for it, or cancel it.",
+)
+VERSION_LIVE = Kind(
+    "version-live",
+    409,
+    "The version is live",
+    "The live version cannot be removed. Activate another one first.",
+)
+JOB_OVER = Kind(
+    "job-state",
+    409,
+    "Not in this state of the job",
+    "A job that is over cannot be cancelled, and one that is not cannot be tried again.",
+)
+INVALID_SOURCE = Kind(
+    "invalid-source",
+    422,
+    "The source cannot be used",
+    "No file of this name may be read, or it is not a gallery.",
+)
+INVALID_SNAPSHOT = Kind(
+    "invalid-snapshot",
+    422,
+    "The snapshot cannot be used",
+    "The archive is damaged, incomplete, or holds what no snapshot holds.",
+)
+UNKNOWN_COLUMN = Kind(
+    "unknown-column", 422, "No such column", "The payload has no column of this name."
+)
+RATE_LIMITED = Kind(
+    "rate-limited",
+    429,
+    "Too many requests",
+    "The API key has used up its rate. Try again after Retry-After seconds.",
+)
+STORAGE_FULL = Kind(
+    "storage",
+    507,
+    "It cannot be stored",
+    "The disk is full, or cannot be written to. Nothing was changed.",
+)
+DEADLINE_EXCEEDED = Kind(
+    "deadline-exceeded",
+    503,
+    "Not answered in time",
+    "The search waited longer than its deadline. Try again after Retry-After seconds.",
+)
+QUEUE_UNAVAILABLE = Kind(
+    "queue-unavailable",
+    503,
+    "The job queue cannot be reached",
+    "Redis does not answer. Searches go on; try again after Retry-After seconds.",
+)
+
 KINDS = (
-    INVALID_JSON, NOT_FOUND, UNKNOWN_COLLECTION, UNKNOWN_MODEL, UNKNOWN_ID, METHOD_NOT_ALLOWED,
-    BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, INVALID_VECTORS, WRONG_DIMENSION,
-    TOO_MANY, INTERNAL_ERROR, OVERLOADED, WARMING_UP, COLLECTION_FAILED, NOT_READY,
+    INVALID_JSON, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, UNKNOWN_COLLECTION, UNKNOWN_MODEL, UNKNOWN_ID,
+    UNKNOWN_VERSION, UNKNOWN_JOB, UNKNOWN_UPLOAD, METHOD_NOT_ALLOWED, BODY_TIMEOUT,
+    COLLECTION_EXISTS, BUILD_IN_PROGRESS, VERSION_LIVE, JOB_OVER, BODY_TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, INVALID_VECTORS, WRONG_DIMENSION, TOO_MANY,
+    INVALID_SOURCE, INVALID_SNAPSHOT, UNKNOWN_COLUMN, RATE_LIMITED, INTERNAL_ERROR, OVERLOADED,
+    DEADLINE_EXCEEDED, WARMING_UP, COLLECTION_FAILED, NOT_READY, QUEUE_UNAVAILABLE, STORAGE_FULL,
 )  # fmt: skip
 """Every kind of problem that the service answers with."""
 
-RETRIED = (OVERLOADED, WARMING_UP, NOT_READY)
+RETRIED = (
+    OVERLOADED, WARMING_UP, NOT_READY, DEADLINE_EXCEEDED, QUEUE_UNAVAILABLE, RATE_LIMITED,
+)  # fmt: skip
 """Kinds that pass by themselves; they carry Retry-After."""
 
 

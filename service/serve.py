@@ -10,8 +10,8 @@ import uvicorn
 from kinfold.errors import InputError
 from service.app import create_app
 from service.collections import find_collections
-from service.logs import configure, service_log
 from service.settings import Settings, load_settings
+from workers.logs import configure, service_log
 
 _SECONDS_TO_FINISH = 30
 

@@ -5,50 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
 
-from kinfold.errors import InputError
 from kinfold.threads import available_cores
+from workers.settings import WorkerSettings, lowered, read_settings
 
-PREFIX = "KINFOLD_"
-
-LogLevel = Literal["debug", "info", "warning", "error"]
-
-
-def _lowered(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
+Switch = Literal["on", "off"]
+Cache = Literal["auto", "off", "memory", "redis"]
+Verify = Literal["quick", "full"]
 
 
-class Settings(BaseSettings):
-    """Everything about the service that its operator decides.
+class Settings(WorkerSettings):
+    """Everything about the service that its operator decides, beside what workers share."""
 
-    A field is set by the environment variable of its name with the prefix ``KINFOLD_``, or by
-    that line in a ``.env`` file in the working folder; the environment wins. An empty value
-    counts as not set.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
-    )
-
-    data: Path = Field(
-        Path("data"), description="Folder of the collections; every sub-folder that holds one."
-    )
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address to listen on. 0.0.0.0 opens the service to the network: it has no "
-        "authentication of its own.",
+        description="Address to listen on; 0.0.0.0 opens the service to the network.",
     )
     port: int = Field(
         8000, ge=0, le=65535, description="Port to listen on; 0: any free one, which the log names."
     )
+    processes: int = Field(1, ge=1, le=256, description="Processes that share the port.")
     threads: int = Field(
         default_factory=available_cores,
         ge=1,
         le=1024,
-        description="Searches that run at once, each on one core.",
+        description="Searches that run at once in a process, each on one core.",
     )
     queue: int = Field(
         64,
@@ -56,19 +39,78 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="Searches that may wait while all threads are busy; one more is answered 503.",
     )
+    batch: int = Field(
+        32,
+        ge=1,
+        le=1024,
+        description="Waiting searches that are answered together, in one pass over the gallery.",
+    )
+    deadline_ms: int = Field(
+        10_000,
+        ge=1,
+        description="Longest that a search may wait for a thread; then it is answered 503.",
+    )
+    body_seconds: float = Field(
+        30.0, gt=0, description="Longest pause while a body arrives; then it is answered 408."
+    )
+    shutdown_seconds: int = Field(
+        30, ge=0, description="How long requests that run may go on after SIGTERM."
+    )
     max_body_bytes: int = Field(
         32 << 20, ge=1, description="Largest request body; a larger one is answered 413."
     )
     max_batch: int = Field(1024, ge=1, description="Most queries in one request.")
-    max_k: int = Field(10_000, ge=1, description="Largest k and k_q.")
+    max_k: int = Field(10_000, ge=1, description="Largest k, offset + k, and k_q.")
     max_hits: int = Field(
         200_000,
         ge=1,
         description="Most hits in one answer: queries × k, and queries × k_q; times the number "
         "of models, if several are fused.",
     )
-    log_level: Annotated[LogLevel, BeforeValidator(_lowered)] = Field(
-        "info", description="debug, info, warning or error; a line a request is info."
+    auth: Annotated[Switch, BeforeValidator(lowered)] = Field(
+        "on", description="off: everybody may do everything. Loud at the start."
+    )
+    keys: Path | None = Field(
+        None, description="File of the hashed API keys. None: .keys.json in the data folder."
+    )
+    rate_limit: str = Field(
+        "",
+        description='Requests of one key, as "600/minute" or "20/second;10000/day". Empty: no '
+        "limit; a key may have its own.",
+    )
+    cors_origins: str = Field(
+        "", description="Origins of web pages that may call the service, by comma. Empty: none."
+    )
+    audit_log: Path | None = Field(
+        None, description="File to which writes are noted, a JSON line each. None: the log."
+    )
+    cache: Annotated[Cache, BeforeValidator(lowered)] = Field(
+        "auto",
+        description="Where answers are kept: memory, redis, off; auto: redis where there is one, "
+        "else memory.",
+    )
+    cache_bytes: int = Field(64 << 20, ge=0, description="Most memory of cached answers.")
+    cache_seconds: int = Field(3600, ge=1, description="How long an answer is kept in Redis.")
+    redis_timeout_ms: int = Field(
+        50, ge=1, description="Longest that a request waits for Redis before it goes on without."
+    )
+    watch_seconds: float = Field(
+        1.0, gt=0, description="How often the data folder is looked at for new versions."
+    )
+    verify: Annotated[Verify, BeforeValidator(lowered)] = Field(
+        "quick",
+        description="What is checked before a version goes live: quick, sizes and headers; full, "
+        "the hash of every file.",
+    )
+    jobs: Annotated[Switch, BeforeValidator(lowered)] = Field(
+        "on",
+        description="Without Redis: on, the service runs builds itself, in a process beside it.",
+    )
+    metrics: Annotated[Switch, BeforeValidator(lowered)] = Field(
+        "on", description="Prometheus metrics at /metrics."
+    )
+    otel: Annotated[Switch, BeforeValidator(lowered)] = Field(
+        "off", description="OpenTelemetry traces, by its own OTEL_… variables; needs kinfold[otel]."
     )
 
 
@@ -80,12 +122,4 @@ def load_settings(**given: Any) -> Settings:
     InputError
         With every bad value, by the name of its environment variable.
     """
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        wrong = (
-            f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}, "
-            f"found {item['input']!r}"
-            for item in error.errors()
-        )
-        raise InputError("settings: " + "; ".join(wrong)) from None
+    return read_settings(Settings, **given)

@@ -93,7 +93,7 @@ class Client:
 @contextmanager
 def running(data: Path, *, wait: bool = True, **settings: Any) -> Iterator[Client]:
     """An application over a data folder, started and stopped as a server would."""
-    app = create_app(Settings(data=data, **settings))
+    app = create_app(Settings(data=data, **{"auth": "off", **settings}))
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(app.router.lifespan_context(app)),
@@ -113,6 +113,7 @@ def server(data: Path, **settings: Any) -> Iterator[tuple[httpx.Client, subproce
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {"KINFOLD_DATA": str(data), "KINFOLD_PORT": str(port), "PYTHONPATH": "."}
+    environment |= {"KINFOLD_AUTH": "off"}
     environment |= {f"KINFOLD_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen(
         [sys.executable, "-c", "from service.serve import serve; serve()"],

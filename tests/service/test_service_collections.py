@@ -216,7 +216,7 @@ def test_nothing_is_left_behind(copied: Path) -> None:
 def test_settings_reach_the_application(copied: Path) -> None:
     with running(copied, max_k=3, max_batch=2, max_hits=5) as client:
         assert client.app.state.service.settings == Settings(
-            data=copied, max_k=3, max_batch=2, max_hits=5
+            data=copied, auth="off", max_k=3, max_batch=2, max_hits=5
         )
         for body in ({"id": 1, "k": 4}, {"ids": [1, 2, 3], "k": 1}, {"ids": [1, 2], "k": 3}):
             problem(client.search("photos", **body), 422, "too-many")

@@ -14,7 +14,7 @@ from service_client import REPOSITORY, server
 
 from service.problems import KINDS
 from service.requests import SearchBody
-from service.routes import router
+from service.routes import all_routes
 
 PAGE = (REPOSITORY / "docs" / "api.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
@@ -102,7 +102,7 @@ def test_every_error_is_listed() -> None:
 
 
 def test_every_address_is_listed() -> None:
-    for route in router.routes:
+    for route in all_routes():
         path = route.path.replace("{collection}", "{c}")  # type: ignore[attr-defined]
         assert f"{path}`" in PAGE
 

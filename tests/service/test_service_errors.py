@@ -12,10 +12,10 @@ import pytest
 from service_client import JSON, NPY, RAW, Client, problem, running
 
 from kinfold.search.seeds import SEEDS
-from service import search
 from service.description import problem_example
 from service.problems import KINDS
-from service.routes import router
+from service.routes import all_routes
+from service.search import steps
 
 VECTOR = [0.5] * 16
 VECTOR_BYTES = np.full(16, 0.5, dtype="<f4").tobytes()
@@ -28,7 +28,7 @@ def either(names: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}"
 
 
-ADDRESSES = [(route.path, sorted(route.methods)[0]) for route in router.routes]  # type: ignore[attr-defined]
+ADDRESSES = [(route.path, sorted(route.methods)[0]) for route in all_routes()]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("path", "method"), ADDRESSES)
@@ -270,7 +270,7 @@ def test_internal_error(
     def fail(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(search, "check", fail)
+    monkeypatch.setattr(steps, "check", fail)
     answer = client.search("photos", id=1)
     found = problem(answer, 500, "internal-error")
     assert "secret" not in answer.text

@@ -14,7 +14,7 @@ from service.app import create_app
 from service.bodies import MEDIA_TYPES
 from service.openapi import COMMITTED, as_text
 from service.problems import KINDS, MEDIA_TYPE
-from service.routes import router
+from service.routes import all_routes
 from service.settings import Settings
 
 DOCUMENT = create_app(Settings.model_construct()).openapi()
@@ -41,7 +41,7 @@ def test_is_made_anew_the_same() -> None:
 
 def test_every_address_is_described() -> None:
     hidden = {"/openapi.json", "/docs"}
-    served = {route.path for route in router.routes if isinstance(route, APIRoute)}
+    served = {route.path for route in all_routes() if isinstance(route, APIRoute)}
     assert served - hidden == set(DOCUMENT["paths"])
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from kinfold import InputError
 from kinfold.threads import available_cores
-from service.settings import PREFIX, Settings, load_settings
+from service.settings import Settings, load_settings
+from workers.settings import PREFIX
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 
 
 @pytest.fixture(autouse=True)

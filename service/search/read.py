@@ -1,0 +1,41 @@
+"""From a body of one of the kinds that are taken to a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from service.bodies import BodyKind
+from service.collections import OpenCollection
+from service.problems import INVALID_REQUEST, ProblemError
+from service.requests import parse_body, parse_parameters
+from service.search.question import Search
+from service.settings import Settings
+from service.vectors import as_queries, check_batch, from_npy, from_raw
+
+
+def read(
+    collection: OpenCollection,
+    kind: BodyKind,
+    body: bytearray,
+    parameters: Sequence[tuple[str, str]],
+    settings: Settings,
+) -> Search:
+    """The search that a body of one of the three kinds asks for."""
+    dimension = collection.index.dimension
+    if kind == "json":
+        options = parse_body(body)
+        if parameters:
+            raise ProblemError(
+                INVALID_REQUEST,
+                "query parameters go with raw bodies only; put them into the JSON body",
+                found=parameters[0][0],
+            )
+        values = options.vector if options.vector is not None else options.vectors
+        if values is None:
+            ids = [options.id] if options.id is not None else options.ids or []
+            check_batch(len(ids), settings.max_batch)
+            return Search(None, ids, options)
+        return Search(as_queries(values, dimension, settings.max_batch), [], options)
+    raw_options = parse_parameters(parameters)
+    values = from_raw(body, dimension) if kind == "raw" else from_npy(body)
+    return Search(as_queries(values, dimension, settings.max_batch), [], raw_options)

@@ -1,0 +1,1 @@
+"""The job queue: builds that are asked for over HTTP, run beside the service."""

@@ -1,0 +1,90 @@
+"""Settings that service and workers share, from the environment and from a ``.env`` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kinfold.errors import InputError
+
+PREFIX = "KINFOLD_"
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def lowered(value: object) -> object:
+    """Text in lower case; words of a setting may be written either way."""
+    return value.lower() if isinstance(value, str) else value
+
+
+class WorkerSettings(BaseSettings):
+    """What the operator decides about data and jobs.
+
+    A field is set by the environment variable of its name with the prefix ``KINFOLD_``, or by
+    that line in a ``.env`` file in the working folder; the environment wins. An empty value
+    counts as not set.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    data: Path = Field(
+        Path("data"), description="Folder of the collections; every sub-folder that holds one."
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="redis://host:port/db, or rediss:// with TLS. None: jobs, cache and limits "
+        "stay on this machine.",
+    )
+    sources: Path | None = Field(
+        None, description="Folder of files that builds may read by name. None: uploads only."
+    )
+    max_upload_bytes: int = Field(
+        8 << 30, ge=1, description="Largest upload or snapshot; a larger one is answered 413."
+    )
+    keep_versions: int = Field(
+        3, ge=1, description="Newest versions of a collection that are kept after a build."
+    )
+    keep_hours: float = Field(0.0, ge=0, description="Versions younger than this are kept besides.")
+    job_ttl_hours: float = Field(
+        168.0, gt=0, description="How long finished jobs and uploads are kept."
+    )
+    heartbeat_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=600,
+        description="How often a running job says that it is alive; silent for three times as "
+        "long, it is given to another worker.",
+    )
+    build_threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads of a build. None: all cores."
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(lowered)] = Field(
+        "info", description="debug, info, warning or error; a line a request is info."
+    )
+
+
+Chosen = TypeVar("Chosen", bound=WorkerSettings)
+
+
+def read_settings(kind: type[Chosen], **given: Any) -> Chosen:
+    """Read settings of a kind; what is `given` wins over the environment.
+
+    Raises
+    ------
+    InputError
+        With every bad value, by the name of its environment variable.
+    """
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        wrong = (
+            f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}, "
+            f"found {item['input']!r}"
+            for item in error.errors()
+        )
+        raise InputError("settings: " + "; ".join(wrong)) from None
