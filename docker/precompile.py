@@ -45,7 +45,7 @@ def main() -> None:
             search(kinfold.build(vectors, Path(folder) / f"way-{number}", config=config), vectors)
         for name, config in models.items():
             search(kinfold.build(vectors, Path(folder) / name, config=config), vectors)
-    print(f"compiled the kernels in {time.perf_counter() - start:.0f} s")  # noqa: T201
+    print(f"compiled the kernels in {time.perf_counter() - start:.0f} s")
 
 
 def search(index: kinfold.Index, vectors: np.ndarray) -> None:

@@ -53,9 +53,11 @@ base() { # name, packages: a Debian of its own
     "${buildah[@]}" add --quiet "$container" "$bases/$1" / > /dev/null
     "${buildah[@]}" config \
         --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
-    if [ "$1" = python ]; then # the names that python:slim has
-        "${buildah[@]}" run --isolation chroot "$container" ln -sf python3 /usr/bin/python
-    fi
+    # The names that the images of the compose file have.
+    case $1 in
+        python) "${buildah[@]}" run --isolation chroot "$container" ln -sf python3 /usr/bin/python ;;
+        others) "${buildah[@]}" run --isolation chroot "$container" ln -sf busybox /usr/bin/wget ;;
+    esac
     "${buildah[@]}" commit --quiet --rm "$container" "localhost/try-$1" > /dev/null
 }
 
