@@ -8,10 +8,13 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from try_compose import Service
 
 SUBNET = "10.231.231"
+# What the compose file's images have and Debian's packages lack.
+ENTRYPOINTS = {"prometheus": ["prometheus"]}
 _WRAPPERS = {"ip", "buildah", "unshare", "sh"}
 
 
@@ -56,7 +59,7 @@ class Engine:
             else "localhost/try-others"
         )
 
-    def configuration(self, service: Service) -> dict[str, object]:
+    def configuration(self, service: Service) -> dict[str, Any]:
         """The image's own settings: entrypoint, command, healthcheck, user."""
         told = json.loads(run(*self._buildah, "inspect", "--type", "image", self.image(service)))
         return dict(told["Docker"]["config"])
@@ -163,7 +166,8 @@ class Engine:
 
     def _command(self, service: Service, arguments: list[str], *, bare: bool = False) -> list[str]:
         told = self.configuration(service)
-        entrypoint = [] if bare else list(told.get("Entrypoint") or [])  # type: ignore[call-overload]
+        own = ENTRYPOINTS.get(service.name) or told.get("Entrypoint") or []
+        entrypoint = [] if bare else own
         options = ["--user", service.user, "--cap-drop", "all", "--no-hosts",
                    "--volume", f"{self._hosts}:/etc/hosts:ro"]  # fmt: skip
         for key, value in service.environment.items():
