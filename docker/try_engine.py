@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from try_compose import Service
 SUBNET = "10.231.231"
 # What the compose file's images have and Debian's packages lack.
 ENTRYPOINTS = {"prometheus": ["prometheus"]}
-_WRAPPERS = {"ip", "buildah", "unshare", "sh"}
+_WRAPPERS = ("ip", "buildah")
 
 
 def run(*command: str, check: bool = True) -> str:
@@ -117,24 +118,29 @@ class Engine:
         return "\n".join((self.logs / f"{name}.log").read_text(errors="replace").splitlines()[-30:])
 
     def processes(self, name: str) -> list[int]:
-        """The service's own processes, its first one first."""
+        """The service's own processes, its first one first; not those of buildah around it."""
+        children: dict[int, list[int]] = {}
+        for place in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = int(place.read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(place.parent.name))
         found, waiting = [], [self.running[name].pid]
         while waiting:
             pid = waiting.pop(0)
+            waiting += sorted(children.get(pid, []))
             try:
-                comm = Path(f"/proc/{pid}/comm").read_text().strip()
-                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                first = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
             except OSError:
                 continue
-            waiting.extend(map(int, children))
-            if comm not in _WRAPPERS and not comm.startswith(("buildah", "exe")):
+            if first and not Path(first).name.startswith(_WRAPPERS):
                 found.append(pid)
         return found
 
     def stop(self, name: str, *, kill: bool = False) -> float:
         """Stop a service with its signal, or kill -9 all of it; returns the seconds it took."""
-        service, process = self.services[name], self.running.pop(name)
-        self.running[name] = process
+        service, process = self.services[name], self.running[name]
         pids = self.processes(name)
         chosen = signal.SIGKILL if kill else signal.Signals[service.stop_signal]
         start = time.monotonic()
@@ -152,11 +158,10 @@ class Engine:
     def close(self) -> None:
         """End what runs, take the network away."""
         for name in list(self.running):
-            for pid in [*self.processes(name), self.running[name].pid]:
-                try:
+            # What is around them ends with them.
+            for pid in self.processes(name) or [self.running[name].pid]:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
             self.running.pop(name).wait()
         for name in self._made:
             run("ip", "netns", "del", f"{self._mark}-{name}", check=False)

@@ -117,7 +117,9 @@ def test_there_is_time_to_finish() -> None:
 
 def test_prometheus_asks_both_services() -> None:
     told = yaml.safe_load((DOCKER / "prometheus.yml").read_text(encoding="utf-8"))
-    (targets,) = [config["targets"] for job in told["scrape_configs"] for config in job["static_configs"]]
+    (targets,) = [
+        config["targets"] for job in told["scrape_configs"] for config in job["static_configs"]
+    ]
     assert targets == ["service1:8000", "service2:8000"]
 
 
