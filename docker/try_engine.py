@@ -203,6 +203,9 @@ class Engine:
         container = f"try-{name}"
         if container not in self._made_containers():
             run(*self._buildah, "from", "--name", container, self.image(self.services[name]))
+            # buildah would put the image's own volumes over the compose file's.
+            for place in self.configuration(self.services[name]).get("Volumes") or {}:
+                run(*self._buildah, "config", "--volume", f"{place}-", container)
         return container
 
     def _made_containers(self) -> list[str]:
