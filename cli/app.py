@@ -24,6 +24,7 @@ from cli import (
     tune,
     verify,
     versions,
+    worker,
 )
 from cli.console import discard, err, out, print_json, say_stopped, wants_json_progress
 from kinfold import __version__
@@ -64,6 +65,7 @@ for _verb in (
     build.build,
     search.search,
     serve.serve,
+    worker.worker,
     evaluate.evaluate,
     compare.compare,
     tune.tune,

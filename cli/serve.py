@@ -6,11 +6,18 @@ from typing import Annotated
 
 import typer
 
-from cli.console import DataOption, err
+from cli.console import err
 
 
 def serve(
-    data: DataOption,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="The data folder; each collection is a folder in it. Default: KINFOLD_DATA, "
+            "else data.",
+        ),
+    ] = None,
     host: Annotated[
         str | None,
         typer.Option("--host", help="Address to listen on. Default: KINFOLD_HOST, else 127.0.0.1."),

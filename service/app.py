@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +14,7 @@ from service import handlers
 from service.collections import Collections
 from service.description import SUMMARY
 from service.files import FileWork
+from service.jobs import Jobs
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
@@ -21,6 +22,7 @@ from service.routes import GROUPS, all_routes
 from service.security.setup import Security, believe_proxies
 from service.settings import Settings, load_settings
 from service.state import Service
+from workers.changes import announce
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -41,15 +43,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        collections = Collections(chosen.data, chosen.verify, chosen.watch_seconds)
+        collections = Collections(
+            chosen.data, chosen.verify, chosen.watch_seconds, partial(announce, chosen)
+        )
         pool = SearchPool(chosen.threads, chosen.queue)
-        app.state.service = Service(chosen, collections, pool, FileWork())
+        jobs = Jobs(chosen, collections.watcher.look_now)
+        app.state.service = Service(chosen, collections, pool, FileWork(), jobs)
         collections.start()
         security.start()
+        jobs.start()
         try:
             yield
         finally:
             await security.close()
+            jobs.close()
             pool.close()
             collections.close()
             # Files stay mapped as long as anything refers to them.

@@ -14,6 +14,7 @@ from service.answers import ProblemDetails
 from service.requests import SearchBody
 from service.security.describe import describe_security
 from service.version_answers import NewCollection
+from workers.jobs import BuildSpec
 
 COMMITTED = Path(__file__).resolve().parents[1] / "openapi" / "openapi.json"
 """Where the description is kept in the repository."""
@@ -35,6 +36,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     _, extra = models_json_schema(
         [
             (SearchBody, "validation"),
+            (BuildSpec, "validation"),
             (NewCollection, "validation"),
             (ProblemDetails, "serialization"),
         ],
