@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_client import Client, running
+from service_client import Client, running, server
 
 from kinfold import InputError
 from service.security.audit import AuditLog
@@ -98,6 +98,21 @@ def test_a_new_collection_is_named(tmp_path: Path) -> None:
     assert [(line["collection"], line["status"]) for line in lines(log)] == [
         ("new", 201), ("new", 200), (None, 422),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client_is"), [("", "127.0.0.1"), ("127.0.0.1", "203.0.113.9")]
+)
+def test_a_real_server_believes_trusted_proxies_only(
+    data: Path, tmp_path: Path, trusted: str, client_is: str
+) -> None:
+    log = tmp_path / "audit.jsonl"
+    given = {"audit_log": log, "trusted_proxies": trusted, "log_level": "warning"}
+    with server(data, **given) as (http, _):
+        answer = http.delete(GONE, headers={"X-Forwarded-For": "203.0.113.9"})
+        assert answer.status_code == 404
+        assert "server" not in answer.headers
+    assert [line["client"] for line in lines(log)] == [client_is]
 
 
 def test_hostile_text_stays_one_line(data: Path, tmp_path: Path) -> None:
