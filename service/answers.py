@@ -140,8 +140,9 @@ class Readiness(BaseModel):
     """The service can answer searches."""
 
     status: Literal["ready", "degraded"] = Field(
-        description="degraded: some collections failed; the others are ready."
+        description="degraded: searches are answered, but something is wrong."
     )
+    reasons: list[str] = Field([], description="Why it is degraded.")
     collections: list[CollectionState]
 
 

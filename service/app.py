@@ -11,11 +11,13 @@ from fastapi import FastAPI
 
 from kinfold import __version__
 from service import handlers
+from service.cache import open_cache
 from service.collections import Collections
 from service.description import SUMMARY
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
+from service.redis_link import open_link
 from service.routes import GROUPS
 from service.settings import Settings, load_settings
 from service.state import Service
@@ -39,14 +41,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         collections = Collections(chosen.data)
-        pool = SearchPool(chosen.threads, chosen.queue)
-        app.state.service = Service(chosen, collections, pool)
+        pool = SearchPool(
+            chosen.threads,
+            chosen.queue,
+            batch=chosen.batch,
+            patience=chosen.queue_ms / 1000,
+        )
+        link = await open_link(chosen)
+        cache = open_cache(chosen, link)
+        app.state.service = Service(chosen, collections, pool, link, cache)
         collections.start()
         try:
             yield
         finally:
             pool.close()
             collections.close()
+            if cache is not None:
+                await cache.close()
+            if link is not None:
+                await link.close()
             # Files stay mapped as long as anything refers to them.
             del app.state.service
 

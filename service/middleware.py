@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.handlers import internal_error
+from service.metrics import note_request
 from service.problems import to_response
 from workers.logs import FIELDS, access_log, service_log
 
@@ -59,8 +60,10 @@ class RequestLog:
                 raise
             await to_response(internal_error(), scope)(scope, receive, tagged_send)
         finally:
+            seconds = time.perf_counter() - start
+            note_request(scope, _CLIENT_GONE if status is None else status, seconds)
             if access_log.isEnabledFor(logging.INFO):
-                _log(scope, status, request_id, time.perf_counter() - start)
+                _log(scope, status, request_id, seconds)
 
 
 def _log(scope: Scope, status: int | None, request_id: str, seconds: float) -> None:

@@ -48,7 +48,14 @@ class Settings(WorkerSettings):
     deadline_ms: int = Field(
         10_000,
         ge=1,
-        description="Longest that a search may wait for a thread; then it is answered 503.",
+        description="Longest that a search may wait for a thread; then it is answered 503. The "
+        "header X-Timeout-Ms may ask for less.",
+    )
+    queue_ms: int = Field(
+        500,
+        ge=1,
+        description="Wait to be expected, by the pace of the last searches, up to which one more "
+        "is let into the queue; beyond, it is answered 503 at once.",
     )
     body_seconds: float = Field(
         30.0, gt=0, description="Longest pause while a body arrives; then it is answered 408."

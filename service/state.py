@@ -7,8 +7,12 @@ from typing import cast
 
 from fastapi import Request
 
+from service.cache import AnswerCache
 from service.collections import Collections
+from service.metrics import JobCounts
+from service.metrics.page import no_jobs
 from service.pool import SearchPool
+from service.redis_link import RedisLink
 from service.settings import Settings
 
 
@@ -19,6 +23,9 @@ class Service:
     settings: Settings
     collections: Collections
     pool: SearchPool
+    redis: RedisLink | None = None
+    cache: AnswerCache | None = None
+    job_counts: JobCounts = no_jobs
 
 
 def service_of(request: Request) -> Service:

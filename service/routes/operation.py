@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
 from service.answers import Health, Readiness
 from service.description import COLLECTION_EXAMPLE, answered, problems
+from service.metrics import CONTENT_TYPE, Looked, metrics_page
+from service.metrics.names import REDIS_UP
 from service.page import CONTENT_SECURITY_POLICY, render
-from service.problems import NOT_READY, ProblemError
+from service.problems import NOT_FOUND, NOT_READY, ProblemError
 from service.routes.common import as_json
 from service.state import service_of
 
@@ -43,7 +47,10 @@ async def health() -> Response:
     },
 )
 async def readiness(request: Request) -> Response:
-    """Ready once every collection is warmed up or failed, unless all of them failed."""
+    """Ready once every collection is warmed up or failed, unless all of them failed.
+
+    Without a Redis that is configured it is degraded: searches go on.
+    """
     states = service_of(request).collections.states()
     warming = [state.name for state in states if state.status == "warming"]
     failed = [state.name for state in states if state.status == "failed"]
@@ -55,7 +62,40 @@ async def readiness(request: Request) -> Response:
             else f"no collection can be used; failed: {', '.join(failed)}",
             collections=[state.model_dump() for state in states],
         )
-    return as_json(Readiness(status="degraded" if failed else "ready", collections=states))
+    reasons = [f"the collection {name!r} failed" for name in failed]
+    link = service_of(request).redis
+    if link is not None and not link.up:
+        reasons.append(f"Redis: {link.reason}")
+    return as_json(
+        Readiness(status="degraded" if reasons else "ready", reasons=reasons, collections=states)
+    )
+
+
+@router.get(
+    "/metrics",
+    tags=["operation"],
+    summary="Metrics for Prometheus",
+    response_model=None,
+    responses={
+        200: {
+            "description": "Counted by all processes of the service, in Prometheus' text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+        **problems(NOT_FOUND),
+    },
+)
+async def metrics(request: Request) -> Response:
+    """What docs/monitoring.md lists. Off by KINFOLD_METRICS=off."""
+    service = service_of(request)
+    if service.settings.metrics == "off":
+        raise ProblemError(NOT_FOUND, "metrics are off; KINFOLD_METRICS=on gives them")
+    REDIS_UP.set(float(service.redis is not None and service.redis.up))
+    states = service.collections.states()
+
+    def page() -> bytes:
+        return metrics_page(Looked(states, service.job_counts()))
+
+    return Response(await asyncio.to_thread(page), media_type=CONTENT_TYPE)
 
 
 @router.get("/openapi.json", include_in_schema=False)
