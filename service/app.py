@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
@@ -21,15 +22,28 @@ from service.redis_link import open_link
 from service.routes import GROUPS
 from service.settings import Settings, load_settings
 from service.state import Service
+from service.tracing import Traced, tracing_of
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    first: bool = True,
+    tracing: TracerProvider | None = None,
+) -> FastAPI:
     """Build the application; what it serves is opened when it starts.
 
     Parameters
     ----------
     settings:
         None: from the environment.
+    first:
+        Whether to do what only one of several processes should.
+    tracing:
+        What makes spans. None: as KINFOLD_OTEL says.
 
     Raises
     ------
@@ -37,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         Bad settings. A data folder that cannot be read is refused at the start.
     """
     chosen = load_settings() if settings is None else settings
+    tracing = tracing_of(chosen) if tracing is None else tracing
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -49,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         link = await open_link(chosen)
         cache = open_cache(chosen, link)
-        app.state.service = Service(chosen, collections, pool, link, cache)
+        app.state.service = Service(chosen, collections, pool, link, cache, first=first)
         collections.start()
         try:
             yield
@@ -60,6 +75,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 await cache.close()
             if link is not None:
                 await link.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.shutdown)
             # Files stay mapped as long as anything refers to them.
             del app.state.service
 
@@ -78,6 +95,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for group in GROUPS:
         app.include_router(group)
     app.add_middleware(RequestLog)
+    if tracing is not None:
+        app.add_middleware(Traced, provider=tracing)
     handlers.install(app)
 
     @cache

@@ -1,4 +1,4 @@
-"""Running the service in this process."""
+"""Running the service: in this process, or in several that share its address."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from contextlib import suppress
 import uvicorn
 
 from kinfold.errors import InputError
-from service.app import create_app
 from service.collections import find_collections
 from service.settings import Settings, load_settings
 from workers.logs import configure, service_log
-
-_SECONDS_TO_FINISH = 30
 
 
 def serve(settings: Settings | None = None) -> None:
@@ -33,9 +30,31 @@ def serve(settings: Settings | None = None) -> None:
     configure(chosen.log_level)
     # The application looks again when it starts, but there a bad folder is a traceback in the log.
     find_collections(chosen.data)
+    with _listen(chosen) as listener, suppress(KeyboardInterrupt):
+        host, port = listener.getsockname()[:2]
+        service_log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        if chosen.processes == 1:
+            serve_on(listener, chosen)
+        else:
+            from service.processes import supervise
+
+            supervise(listener, chosen)
+
+
+def serve_on(listener: socket.socket, settings: Settings, *, first: bool = True) -> None:
+    """Serve in this process, on a socket that listens.
+
+    Parameters
+    ----------
+    first:
+        Whether to do what one process only should.
+    """
+    # Here, so that in a process of several `PROMETHEUS_MULTIPROC_DIR` is set before.
+    from service.app import create_app
+
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(chosen),
+            create_app(settings, first=first),
             loop="uvloop",
             http="httptools",
             ws="none",
@@ -43,19 +62,16 @@ def serve(settings: Settings | None = None) -> None:
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+            timeout_graceful_shutdown=settings.shutdown_seconds,
         )
     )
-    with _listen(chosen) as listener, suppress(KeyboardInterrupt):
-        host, port = listener.getsockname()[:2]
-        service_log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-        server.run(sockets=[listener])
+    server.run(sockets=[listener])
 
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         raise InputError(
             f"KINFOLD_HOST and KINFOLD_PORT: cannot listen on {settings.host} port "

@@ -15,6 +15,10 @@ Cache = Literal["auto", "off", "memory", "redis"]
 Verify = Literal["quick", "full"]
 
 
+def _cores_of_a_process(given: dict[str, Any]) -> int:
+    return max(1, available_cores() // int(given.get("processes", 1)))
+
+
 class Settings(WorkerSettings):
     """Everything about the service that its operator decides, beside what workers share."""
 
@@ -28,10 +32,11 @@ class Settings(WorkerSettings):
     )
     processes: int = Field(1, ge=1, le=256, description="Processes that share the port.")
     threads: int = Field(
-        default_factory=available_cores,
+        default_factory=_cores_of_a_process,
         ge=1,
         le=1024,
-        description="Searches that run at once in a process, each on one core.",
+        description="Searches that run at once in a process, each on one core; by default the "
+        "cores are divided among the processes.",
     )
     queue: int = Field(
         64,

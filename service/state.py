@@ -18,7 +18,19 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the addresses work with; ``app.state.service`` while the application runs."""
+    """What the addresses work with; ``app.state.service`` while the application runs.
+
+    Attributes
+    ----------
+    redis:
+        None: none is configured.
+    cache:
+        None: answers are not kept.
+    job_counts:
+        Tells how many build jobs there are in each state, for the metrics.
+    first:
+        Whether this is the one process of several that does what only one should.
+    """
 
     settings: Settings
     collections: Collections
@@ -26,6 +38,7 @@ class Service:
     redis: RedisLink | None = None
     cache: AnswerCache | None = None
     job_counts: JobCounts = no_jobs
+    first: bool = True
 
 
 def service_of(request: Request) -> Service:

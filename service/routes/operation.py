@@ -6,7 +6,7 @@ import asyncio
 
 import orjson
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from service.answers import Health, Readiness
 from service.description import COLLECTION_EXAMPLE, answered, problems
@@ -76,6 +76,7 @@ async def readiness(request: Request) -> Response:
     tags=["operation"],
     summary="Metrics for Prometheus",
     response_model=None,
+    response_class=PlainTextResponse,
     responses={
         200: {
             "description": "Counted by all processes of the service, in Prometheus' text format.",
