@@ -259,6 +259,7 @@ class SearchPool:
         with self._lock:
             if self._unread:
                 task, _ = self._unread.popitem(last=False)
+                self._count_waiting(-1)
             elif self._groups:
                 tasks = self._next_pass()
             else:
@@ -297,6 +298,7 @@ class SearchPool:
         if isinstance(grouped, Grouped):
             with self._lock:
                 task.grouped = grouped
+                self._count_waiting(1)
                 self._groups.setdefault(grouped.key, OrderedDict())[task] = None
                 others = bool(self._unread)
             if task.result.done() or perf_counter() > task.deadline:
@@ -309,7 +311,6 @@ class SearchPool:
         with self._lock:
             task.waits = False
             self._used -= 1
-            self._count_waiting(-1)
             if error is None:
                 self._learn(start, 1)
         _deliver([(task, grouped, error)])

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from kinfold.errors import InputError
+from service.metrics.names import REDIS_AWAY
 from service.settings import Settings
 from workers.logs import service_log
 
@@ -22,7 +23,7 @@ LOOK_SECONDS = 1.0
 """How often it is looked whether Redis is there."""
 
 _PATIENT_SECONDS = 1.0
-_MOST_AT_ONCE = 64
+_MOST_AT_ONCE = 16
 _MOST_FAILURES = 3
 
 
@@ -40,9 +41,14 @@ class RedisLink:
 
     def __init__(self, url: str, timeout: float) -> None:
         self._timeout = timeout
-        # One new attempt at once: connections of before a restart of Redis are of no use.
+        # One new attempt at once: connections of before a restart of Redis are of no use. Nothing
+        # is said on a new connection but what is asked, so that it costs no further round trips.
         self._redis: Redis = Redis.from_url(
-            url, max_connections=_MOST_AT_ONCE, retry=Retry(NoBackoff(), 1)
+            url,
+            max_connections=_MOST_AT_ONCE + 1,
+            retry=Retry(NoBackoff(), 1),
+            protocol=2,
+            driver_info=None,
         )
         self._under_way = 0
         self._failures = 0
@@ -97,6 +103,7 @@ class RedisLink:
         if self.reason is None:
             service_log.warning("Redis is away: %s; searches go on without it", _told(error))
         self.reason = _told(error)
+        REDIS_AWAY.set(1)
 
     async def _look_often(self) -> None:
         while True:
@@ -115,6 +122,7 @@ class RedisLink:
             service_log.info("Redis is there")
         self._failures = 0
         self.reason = None
+        REDIS_AWAY.set(0)
 
 
 async def open_link(settings: Settings) -> RedisLink | None:

@@ -80,10 +80,10 @@ _CACHE = Counter(
     registry=REGISTRY,
 )
 CACHE = {result: _CACHE.labels(result) for result in ("hit", "miss", "error")}
-REDIS_UP = Gauge(
-    "kinfold_redis_up",
-    "1 while Redis answers; 0 in at least one process, or where none is configured.",
-    multiprocess_mode="livemin",
+REDIS_AWAY = Gauge(
+    "kinfold_redis_away",
+    "1: the Redis that is configured does not answer, at least not to one process.",
+    multiprocess_mode="livemax",
     registry=REGISTRY,
 )
 SWAPS = Counter(

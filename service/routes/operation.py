@@ -11,7 +11,6 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from service.answers import Health, Readiness
 from service.description import COLLECTION_EXAMPLE, answered, problems
 from service.metrics import CONTENT_TYPE, Looked, metrics_page
-from service.metrics.names import REDIS_UP
 from service.page import CONTENT_SECURITY_POLICY, render
 from service.problems import NOT_FOUND, NOT_READY, ProblemError
 from service.routes.common import as_json
@@ -90,7 +89,6 @@ async def metrics(request: Request) -> Response:
     service = service_of(request)
     if service.settings.metrics == "off":
         raise ProblemError(NOT_FOUND, "metrics are off; KINFOLD_METRICS=on gives them")
-    REDIS_UP.set(float(service.redis is not None and service.redis.up))
     states = service.collections.states()
 
     def page() -> bytes:
