@@ -15,6 +15,7 @@ from service import handlers
 from service.cache import open_cache
 from service.collections import Collections
 from service.description import SUMMARY
+from service.metrics.names import WAITING
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
@@ -27,11 +28,15 @@ from service.tracing import Traced, tracing_of
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
+_LOOK_SECONDS = 0.05
+_SAMPLE_SECONDS = 0.5
+
 
 def create_app(
     settings: Settings | None = None,
     *,
     first: bool = True,
+    warm_first: bool = False,
     tracing: TracerProvider | None = None,
 ) -> FastAPI:
     """Build the application; what it serves is opened when it starts.
@@ -42,6 +47,9 @@ def create_app(
         None: from the environment.
     first:
         Whether to do what only one of several processes should.
+    warm_first:
+        Whether to take no request before the collections are warmed up, since others serve
+        meanwhile.
     tracing:
         What makes spans. None: as KINFOLD_OTEL says.
 
@@ -66,9 +74,13 @@ def create_app(
         cache = open_cache(chosen, link)
         app.state.service = Service(chosen, collections, pool, link, cache, first=first)
         collections.start()
+        sampling = asyncio.create_task(_sample(pool))
+        while warm_first and any(state.status == "warming" for state in collections.states()):
+            await asyncio.sleep(_LOOK_SECONDS)
         try:
             yield
         finally:
+            sampling.cancel()
             pool.close()
             collections.close()
             if cache is not None:
@@ -105,3 +117,10 @@ def create_app(
 
     app.openapi = description  # type: ignore[method-assign]
     return app
+
+
+async def _sample(pool: SearchPool) -> None:
+    """Tell the metrics how many wait; counting each that comes and goes would cost more."""
+    while True:
+        WAITING.set(pool.waiting)
+        await asyncio.sleep(_SAMPLE_SECONDS)

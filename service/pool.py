@@ -23,14 +23,14 @@ from typing import Any, TypeVar
 import faiss
 from starlette.requests import ClientDisconnect
 
-from service.metrics.names import DEADLINES, REFUSED_FULL, REFUSED_WAIT, WAITING
+from service.metrics.names import DEADLINES, REFUSED_FULL, REFUSED_WAIT
 from service.problems import DEADLINE_EXCEEDED, OVERLOADED, ProblemError
 
 Result = TypeVar("Result")
 _Outcome = tuple["_Task", Any, BaseException | None]
 
 _LEARNING = 0.2
-"""Weight of the last pass in what is known of the pace."""
+"""Weight of the last pass in what is known of how long they take."""
 
 
 def use_one_core() -> None:
@@ -102,7 +102,8 @@ class SearchPool:
         self._groups: OrderedDict[Hashable, OrderedDict[_Task, None]] = OrderedDict()
         self._used = 0
         self._waiting = 0
-        self._pace = 0.0
+        self._grouped = 0
+        self._pass_seconds = 0.0
         # A thread that finds work in the morning goes on until there is none, so that a call here
         # is to wake a thread and says nothing about which piece of work it is for.
         self._calls: SimpleQueue[bool] = SimpleQueue()
@@ -120,8 +121,10 @@ class SearchPool:
 
     @property
     def expected_wait(self) -> float:
-        """Seconds that one more search would wait, by the pace of the last ones."""
-        return self._waiting * self._pace / self._size
+        """Seconds that one more search would wait, if passes take as long as the last ones."""
+        passes = max(len(self._groups), math.ceil(self._grouped / self._batch))
+        passes += math.ceil(len(self._unread) / self._batch)
+        return passes * self._pass_seconds / self._size
 
     def refuse_if_full(self, patience: float = math.inf) -> None:
         """Raise the 503 that `run` would raise now, before a body is read for nothing.
@@ -172,7 +175,7 @@ class SearchPool:
         with self._lock:
             self.refuse_if_full(patience)
             self._used += 1
-            self._count_waiting(1)
+            self._waiting += 1
             self._unread[task] = None
         self._calls.put(True)
         watch = asyncio.ensure_future(client_gone())
@@ -233,19 +236,21 @@ class SearchPool:
             if task in self._unread:
                 del self._unread[task]
             elif task.grouped is not None and task in self._groups.get(task.grouped.key, ()):
-                self._take_from_group(task.grouped.key, task)
+                self._take_from_group(task)
             else:
                 return False
             task.waits = False
             self._used -= 1
-            self._count_waiting(-1)
+            self._waiting -= 1
             return True
 
-    def _take_from_group(self, key: Hashable, task: _Task) -> None:
-        group = self._groups[key]
-        del group[task]
-        if not group:
-            del self._groups[key]
+    def _take_from_group(self, task: _Task) -> None:
+        if task.grouped is not None:
+            group = self._groups[task.grouped.key]
+            del group[task]
+            if not group:
+                del self._groups[task.grouped.key]
+            self._grouped -= task.size
 
     def _work(self) -> None:
         use_one_core()
@@ -259,7 +264,7 @@ class SearchPool:
         with self._lock:
             if self._unread:
                 task, _ = self._unread.popitem(last=False)
-                self._count_waiting(-1)
+                self._waiting -= 1
             elif self._groups:
                 tasks = self._next_pass()
             else:
@@ -281,14 +286,14 @@ class SearchPool:
             tasks.append(task)
             size += task.size
         for task in tasks:
-            self._take_from_group(key, task)
+            self._take_from_group(task)
             task.waits = False
         if key in self._groups:
             # What is left over takes its turn behind the others.
             self._groups.move_to_end(key)
         # However many searches there are in it, a pass is one thing that runs.
         self._used -= len(tasks) - 1
-        self._count_waiting(-len(tasks))
+        self._waiting -= len(tasks)
         return tasks
 
     def _read(self, task: _Task) -> None:
@@ -298,7 +303,8 @@ class SearchPool:
         if isinstance(grouped, Grouped):
             with self._lock:
                 task.grouped = grouped
-                self._count_waiting(1)
+                self._grouped += grouped.size
+                self._waiting += 1
                 self._groups.setdefault(grouped.key, OrderedDict())[task] = None
                 others = bool(self._unread)
             if task.result.done() or perf_counter() > task.deadline:
@@ -312,7 +318,7 @@ class SearchPool:
             task.waits = False
             self._used -= 1
             if error is None:
-                self._learn(start, 1)
+                self._learn(start)
         _deliver([(task, grouped, error)])
 
     def _answer(self, tasks: list[_Task]) -> None:
@@ -321,7 +327,7 @@ class SearchPool:
         results, error = _outcome(lambda: parts[0].together([part.item for part in parts]))
         with self._lock:
             self._used -= 1
-            self._learn(start, sum(part.size for part in parts))
+            self._learn(start)
         if error is not None:
             _deliver([(task, None, error) for task in tasks])
             return
@@ -332,13 +338,10 @@ class SearchPool:
             ]
         )
 
-    def _count_waiting(self, change: int) -> None:
-        self._waiting += change
-        WAITING.inc(change)
-
-    def _learn(self, start: float, size: int) -> None:
-        pace = (perf_counter() - start) / size
-        self._pace += (pace - self._pace) * (_LEARNING if self._pace else 1.0)
+    def _learn(self, start: float) -> None:
+        took = perf_counter() - start
+        share = _LEARNING if self._pass_seconds else 1.0
+        self._pass_seconds += share * (took - self._pass_seconds)
 
 
 def _nothing() -> None:

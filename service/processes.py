@@ -62,10 +62,10 @@ class _Supervisor:
         self._end()
         return self.ended_by is not None
 
-    def _start(self, number: int) -> None:
+    def _start(self, number: int, *, again: bool = False) -> None:
         process = _spawn.Process(
             target=_serve_beside,
-            args=(self._listener, self._settings, number),
+            args=(self._listener, self._settings, number, again),
             name=f"kinfold-serve-{number}",
         )
         process.start()
@@ -89,7 +89,7 @@ class _Supervisor:
                 "process %d (pid %s) ended with code %s; starting another",
                 number, process.pid, process.exitcode,
             )  # fmt: skip
-            self._start(number)
+            self._start(number, again=True)
         return True
 
     def _end(self) -> None:
@@ -155,12 +155,12 @@ def _forget(process: SpawnProcess) -> None:
         forget(process.pid)
 
 
-def _serve_beside(listener: socket.socket, settings: Settings, number: int) -> None:
+def _serve_beside(listener: socket.socket, settings: Settings, number: int, again: bool) -> None:
     """What one of the processes does."""
     configure(settings.log_level)
     Thread(target=_end_with_parent, name="kinfold-parent", daemon=True).start()
     with suppress(KeyboardInterrupt):
-        serve_on(listener, settings, first=number == 0)
+        serve_on(listener, settings, first=number == 0, warm_first=again)
 
 
 def _end_with_parent() -> None:

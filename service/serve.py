@@ -41,20 +41,16 @@ def serve(settings: Settings | None = None) -> None:
             supervise(listener, chosen)
 
 
-def serve_on(listener: socket.socket, settings: Settings, *, first: bool = True) -> None:
-    """Serve in this process, on a socket that listens.
-
-    Parameters
-    ----------
-    first:
-        Whether to do what one process only should.
-    """
+def serve_on(
+    listener: socket.socket, settings: Settings, *, first: bool = True, warm_first: bool = False
+) -> None:
+    """Serve in this process, on a socket that listens; the rest as `create_app` takes it."""
     # Here, so that in a process of several `PROMETHEUS_MULTIPROC_DIR` is set before.
     from service.app import create_app
 
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings, first=first),
+            create_app(settings, first=first, warm_first=warm_first),
             loop="uvloop",
             http="httptools",
             ws="none",
