@@ -15,12 +15,13 @@ from service import handlers
 from service.cache import open_cache
 from service.collections import Collections
 from service.description import SUMMARY
+from service.files import FileWork
 from service.metrics.names import WAITING
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
 from service.redis_link import open_link
-from service.routes import GROUPS
+from service.routes import GROUPS, all_routes
 from service.settings import Settings, load_settings
 from service.state import Service
 from service.tracing import Traced, tracing_of
@@ -63,7 +64,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        collections = Collections(chosen.data)
+        collections = Collections(chosen.data, chosen.verify, chosen.watch_seconds)
         pool = SearchPool(
             chosen.threads,
             chosen.queue,
@@ -72,10 +73,12 @@ def create_app(
         )
         link = await open_link(chosen)
         cache = open_cache(chosen, link)
-        app.state.service = Service(chosen, collections, pool, link, cache, first=first)
+        app.state.service = Service(
+            chosen, collections, pool, FileWork(), redis=link, cache=cache, first=first
+        )
         collections.start()
         sampling = asyncio.create_task(_sample(pool))
-        while warm_first and any(state.status == "warming" for state in collections.states()):
+        while warm_first and collections.unsettled():
             await asyncio.sleep(_LOOK_SECONDS)
         try:
             yield
@@ -109,7 +112,7 @@ def create_app(
     app.add_middleware(RequestLog)
     if tracing is not None:
         app.add_middleware(Traced, provider=tracing)
-    handlers.install(app)
+    handlers.install(app, all_routes())
 
     @cache
     def description() -> dict[str, Any]:

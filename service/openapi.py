@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.answers import ProblemDetails
 from service.requests import SearchBody
+from service.version_answers import NewCollection
 
 COMMITTED = Path(__file__).resolve().parents[1] / "openapi" / "openapi.json"
 """Where the description is kept in the repository."""
@@ -31,7 +32,12 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     # FastAPI finds the models that functions take and give. The body of a search is read by hand,
     # and problems are no function's answer.
     _, extra = models_json_schema(
-        [(SearchBody, "validation"), (ProblemDetails, "serialization")], ref_template=_REFERENCE
+        [
+            (SearchBody, "validation"),
+            (NewCollection, "validation"),
+            (ProblemDetails, "serialization"),
+        ],
+        ref_template=_REFERENCE,
     )
     schemas = {**document["components"]["schemas"], **extra["$defs"]}
     document["components"]["schemas"] = dict(sorted(schemas.items()))

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from service.cache import AnswerCache
 from service.collections import Collections
+from service.files import FileWork
 from service.metrics import JobCounts
 from service.metrics.page import no_jobs
 from service.pool import SearchPool
@@ -35,6 +36,7 @@ class Service:
     settings: Settings
     collections: Collections
     pool: SearchPool
+    files: FileWork
     redis: RedisLink | None = None
     cache: AnswerCache | None = None
     job_counts: JobCounts = no_jobs

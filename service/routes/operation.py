@@ -39,21 +39,23 @@ async def health() -> Response:
     responses={
         200: answered(
             Readiness,
-            "No collection is warming up any more.",
+            "All collections of the start are warmed up or failed.",
             {"status": "ready", "collections": [COLLECTION_EXAMPLE]},
         ),
         **problems(NOT_READY),
     },
 )
 async def readiness(request: Request) -> Response:
-    """Ready once every collection is warmed up or failed, unless all of them failed.
+    """Ready once every collection of the start is warmed up or failed, unless all of them failed.
 
-    Without a Redis that is configured it is degraded: searches go on.
+    Collections that are added later, and empty ones, do not change that. Without the Redis that
+    is configured it is degraded: searches go on.
     """
-    states = service_of(request).collections.states()
-    warming = [state.name for state in states if state.status == "warming"]
+    collections = service_of(request).collections
+    warming, states = collections.unsettled(), collections.states()
     failed = [state.name for state in states if state.status == "failed"]
-    if warming or (failed and len(failed) == len(states)):
+    usable = any(state.status in ("ready", "warming") for state in states)
+    if warming or (failed and not usable):
         raise ProblemError(
             NOT_READY,
             f"warming up: {', '.join(warming)}"
@@ -61,7 +63,7 @@ async def readiness(request: Request) -> Response:
             else f"no collection can be used; failed: {', '.join(failed)}",
             collections=[state.model_dump() for state in states],
         )
-    reasons = [f"the collection {name!r} failed" for name in failed]
+    reasons = [f"the collection {state.name!r}: {state.reason}" for state in states if state.reason]
     link = service_of(request).redis
     if link is not None and not link.up:
         reasons.append(f"Redis: {link.reason}")

@@ -8,10 +8,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service import search
-from service.answers import SearchAnswer
-from service.bodies import body_kind, read_body, until_gone
+from service.bodies import ANSWER_TYPES, AnswerKind, answer_kind, body_kind, read_body, until_gone
 from service.cache import LONGEST_BODY, AnswerCache, CacheAwayError, answer_key
-from service.description import SEARCH_EXAMPLE, SEARCH_REQUEST, answered, problems
+from service.description import SEARCH_REQUEST, problems, search_answered
 from service.metrics import note_search
 from service.metrics.names import CACHE
 from service.patience import patience_of
@@ -26,6 +25,7 @@ from service.problems import (
     OVERLOADED,
     TOO_MANY,
     UNKNOWN_COLLECTION,
+    UNKNOWN_COLUMN,
     UNKNOWN_ID,
     UNKNOWN_MODEL,
     UNSUPPORTED_MEDIA_TYPE,
@@ -38,8 +38,6 @@ from service.state import service_of
 
 router = APIRouter()
 
-JSON = "application/json"
-
 
 @router.post(
     "/v1/collections/{collection}/search",
@@ -47,11 +45,11 @@ JSON = "application/json"
     summary="Search a collection",
     response_model=None,
     responses={
-        200: answered(SearchAnswer, "The best items of each query.", SEARCH_EXAMPLE),
+        200: search_answered("The best items of each query."),
         **problems(
             INVALID_JSON, UNKNOWN_COLLECTION, UNKNOWN_MODEL, UNKNOWN_ID, BODY_TOO_LARGE,
             UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, INVALID_VECTORS, WRONG_DIMENSION, TOO_MANY,
-            OVERLOADED, DEADLINE_EXCEEDED, WARMING_UP, COLLECTION_FAILED,
+            UNKNOWN_COLUMN, OVERLOADED, DEADLINE_EXCEEDED, WARMING_UP, COLLECTION_FAILED,
         ),
     },
     openapi_extra=SEARCH_REQUEST,
@@ -59,11 +57,12 @@ JSON = "application/json"
 async def search_collection(request: Request, collection: CollectionName) -> Response:
     """The k best items for one query or for a batch, by vectors or by ids of the collection.
 
-    A search by id leaves the item itself out.
+    A search by id leaves the item itself out, one by examples all of them. With `Accept:
+    application/msgpack` the answer is MessagePack of the same form.
     """
     service = service_of(request)
     opened = service.collections.ready(collection)
-    kind = body_kind(request.headers)
+    kind, wanted = body_kind(request.headers), answer_kind(request.headers)
     patience = patience_of(request.headers, service.settings)
     if service.cache is None or not _is_short(request):
         # Not before a short body is read, to which the answer may be known.
@@ -79,24 +78,30 @@ async def search_collection(request: Request, collection: CollectionName) -> Res
             body,
             request.scope["query_string"],
             request.headers.get("content-type", ""),
-            request.headers.get("accept", ""),
+            wanted,
         )
         kept = await _kept(cache, key)
         if kept is not None:
-            return Response(kept, media_type=JSON, headers={"X-Cache": "hit"})
+            return _answer(kept, wanted, "hit")
     parameters = request.query_params.multi_items()
     stages = Stages()
     request.state.stages = stages
 
     def job() -> Grouped:
-        return search.prepare(opened, kind, body, parameters, service.settings, started, stages)
+        return search.prepare(
+            opened, kind, body, parameters, service.settings, started, stages, wanted
+        )
 
     answer: bytes = await service.pool.run(job, lambda: until_gone(request), patience)
     note_search(stages)
     if cache is not None:
         cache.put(key, answer)
-    headers = {"X-Cache": "off" if cache is None else "miss"}
-    return Response(answer, media_type=JSON, headers=headers)
+    return _answer(answer, wanted, "off" if cache is None else "miss")
+
+
+def _answer(content: bytes, kind: AnswerKind, cache: str) -> Response:
+    headers = {"Vary": "Accept", "X-Cache": cache}
+    return Response(content, media_type=ANSWER_TYPES[kind], headers=headers)
 
 
 def _is_short(request: Request) -> bool:

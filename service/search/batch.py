@@ -12,16 +12,13 @@ from time import perf_counter
 
 import numpy as np
 
-from kinfold.search import Hits
+from kinfold.search import Hits, SearchTimings
+from service.bodies import AnswerKind
 from service.collections import OpenCollection
-from service.requests import SearchOptions
 from service.search.encode import encode
 from service.search.find import find
 from service.search.question import Search
 from service.stages import Stages
-
-_ASKED = set(SearchOptions.model_fields) - {"explain", "with_payload"}
-"""Fields that decide what is found. The two others are a matter of the answer to each search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,7 @@ class Waiting:
     started: float
     ready: float
     stages: Stages
+    answer: AnswerKind = "json"
 
 
 def group_key(search: Search, collection: OpenCollection) -> Hashable:
@@ -50,9 +48,10 @@ def group_key(search: Search, collection: OpenCollection) -> Hashable:
     take its place in memory.
     """
     kind = "ids" if search.queries is None else "vectors"
-    # Explaining takes much longer than searching; nobody is to wait for another's.
-    alone = id(search) if search.options.explain else None
-    return id(collection), kind, search.options.model_dump_json(include=_ASKED), alone
+    # Examples make up one query by themselves. Explaining takes much longer than searching, and
+    # nobody is to wait for another's.
+    alone = id(search) if search.positive or search.options.explain else None
+    return id(collection), kind, search.how(collection.index), alone
 
 
 def answer_all(waiting: Sequence[Waiting]) -> list[bytes | BaseException]:
@@ -80,24 +79,23 @@ def answer_all(waiting: Sequence[Waiting]) -> list[bytes | BaseException]:
 
 
 def _alone(one: Waiting) -> bytes:
-    begin = perf_counter()
-    hits = find(one.search, one.collection)
-    one.stages.add("knn", begin)
+    timings, begin = SearchTimings(), perf_counter()
+    hits = find(one.search, one.collection, timings)
+    _note(one.stages, begin, timings)
     return _encoded(one, hits)
 
 
 def _together(waiting: Sequence[Waiting]) -> list[Hits]:
     """What each search found, by one that asks for the queries of all."""
-    begin = perf_counter()
-    first = waiting[0]
-    hits = find(_stacked([one.search for one in waiting]), first.collection)
-    end = perf_counter()
+    timings, begin = SearchTimings(), perf_counter()
+    stacked = _stacked([one.search for one in waiting])
+    hits = find(stacked, waiting[0].collection, timings)
     parts = []
     place = 0
     for one in waiting:
-        parts.append(_part(hits, place, place + len(one.search)))
+        parts.append(hits.part(place, place + len(one.search)))
         place += len(one.search)
-        one.stages.add("knn", begin, end)
+        _note(one.stages, begin, timings)
     return parts
 
 
@@ -110,21 +108,16 @@ def _stacked(searches: Sequence[Search]) -> Search:
     return Search(queries, [], options)
 
 
-def _part(hits: Hits, begin: int, end: int) -> Hits:
-    """What was found for some of the queries."""
-    rows = slice(begin, end)
-    return Hits(
-        hits.ids[rows],
-        hits.scores[rows],
-        hits.similarities[rows],
-        hits.positions[rows],
-        hits.reached[rows],
-    )
+def _note(stages: Stages, begin: float, timings: SearchTimings) -> None:
+    """Stages as if they had come one after the other, which but for long rankings they do."""
+    end = stages.add("filter", begin, begin + timings.filter_seconds)
+    end = stages.add("knn", end, end + timings.knn_seconds)
+    stages.add("combine", end, end + timings.combine_seconds)
 
 
 def _encoded(one: Waiting, hits: Hits) -> bytes:
     begin = perf_counter()
-    answer = encode(one.search, hits, one.collection, one.started)
+    answer = encode(one.search, hits, one.collection, one.started, one.answer)
     one.stages.add("encode", begin)
     return answer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.bodies import BodyKind
+from service.bodies import AnswerKind, BodyKind
 from service.collections import OpenCollection
 from service.pool import Grouped
 from service.search.batch import Waiting, answer_all, group_key
@@ -22,6 +22,7 @@ def prepare(
     settings: Settings,
     started: float,
     stages: Stages,
+    answer: AnswerKind = "json",
 ) -> Grouped:
     """Read and check a search, and say with which others it may be answered.
 
@@ -37,6 +38,6 @@ def prepare(
     return Grouped(
         key=group_key(search, collection),
         size=len(search),
-        item=Waiting(search, collection, started, ready, stages),
+        item=Waiting(search, collection, started, ready, stages, answer),
         together=answer_all,
     )

@@ -55,7 +55,9 @@ def test_answers_are_described(name: str, operation: dict) -> None:
         assert answer["description"], status
         plain = (name, status) == ("GET /metrics", "200")
         given = "text/plain" if plain else "application/json"
-        wanted = given if status == "200" else MEDIA_TYPE
+        wanted = given if status in {"200", "201"} else MEDIA_TYPE
+        if status == "200" and "application/x-tar" in answer["content"]:
+            continue
         assert list(answer["content"]) == [wanted], status
         assert plain or "$ref" in answer["content"][wanted]["schema"]
     assert all(p["description"] and p["schema"] for p in operation.get("parameters", []))
