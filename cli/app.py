@@ -13,8 +13,10 @@ from cli import (
     collections,
     compare,
     demo,
+    doctor,
     evaluate,
     info,
+    keys,
     models,
     search,
     serve,
@@ -22,6 +24,7 @@ from cli import (
     tune,
     verify,
     versions,
+    worker,
 )
 from cli.console import discard, err, out, print_json, say_stopped, wants_json_progress
 from kinfold import __version__
@@ -62,15 +65,18 @@ for _verb in (
     build.build,
     search.search,
     serve.serve,
+    worker.worker,
     evaluate.evaluate,
     compare.compare,
     tune.tune,
     info.info,
     verify.verify,
+    doctor.doctor,
     demo.demo,
 ):
     app.command()(_verb)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 app.add_typer(collections.app, name="collections")
 app.add_typer(versions.app, name="versions")
 app.add_typer(snapshot.app, name="snapshot")

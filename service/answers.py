@@ -129,7 +129,7 @@ class CollectionInfo(BaseModel):
         None, description="A version that went live and is being opened and warmed up."
     )
     disk_bytes: int = Field(
-        description="Of all versions on disk; a file that several of them share counts once."
+        description="Of all its files; one that several versions share counts once."
     )
     created: str | None = Field(None, description="When the version was built, UTC.")
     kinfold_version: str | None = Field(None, description="Which Kinfold built it.")
@@ -185,7 +185,9 @@ class Readiness(BaseModel):
         description="degraded: searches are answered, but something is wrong."
     )
     reasons: list[str] = Field([], description="Why it is degraded.")
-    collections: list[CollectionState]
+    collections: list[CollectionState] | None = Field(
+        description="null: shown to holders of an API key only."
+    )
 
 
 class ProblemDetails(BaseModel):
@@ -199,6 +201,7 @@ class ProblemDetails(BaseModel):
     request_id: str | None = Field(description="As in the header X-Request-ID, and in the log.")
     expected: Any = Field(None, description="What would have been right, where that can be said.")
     found: Any = Field(None, description="What was there instead, shortened.")
+    job: str | None = Field(None, description="Of build-in-progress: the id of that build.")
     collections: list[CollectionState] | None = Field(
         None, description="Of not-ready: how far each collection is."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -16,15 +16,18 @@ from service.cache import open_cache
 from service.collections import Collections
 from service.description import SUMMARY
 from service.files import FileWork
+from service.jobs import Jobs
 from service.metrics.names import WAITING
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
 from service.redis_link import open_link
 from service.routes import GROUPS, all_routes
+from service.security.setup import Security, believe_proxies
 from service.settings import Settings, load_settings
 from service.state import Service
 from service.tracing import Traced, tracing_of
+from workers.changes import announce
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -57,26 +60,32 @@ def create_app(
     Raises
     ------
     InputError
-        Bad settings. A data folder that cannot be read is refused at the start.
+        Bad settings, or an audit log that cannot be written. A data folder that cannot be read is
+        refused at the start.
     """
     chosen = load_settings() if settings is None else settings
     tracing = tracing_of(chosen) if tracing is None else tracing
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        collections = Collections(chosen.data, chosen.verify, chosen.watch_seconds)
+        collections = Collections(
+            chosen.data, chosen.verify, chosen.watch_seconds, partial(announce, chosen)
+        )
         pool = SearchPool(
             chosen.threads,
             chosen.queue,
             batch=chosen.batch,
             patience=chosen.queue_ms / 1000,
         )
+        jobs = Jobs(chosen, collections.watcher.look_now, works=first)
         link = await open_link(chosen)
         cache = open_cache(chosen, link)
         app.state.service = Service(
-            chosen, collections, pool, FileWork(), redis=link, cache=cache, first=first
+            chosen, collections, pool, FileWork(), jobs, redis=link, cache=cache
         )
         collections.start()
+        security.start()
+        jobs.start()
         sampling = asyncio.create_task(_sample(pool))
         while warm_first and collections.unsettled():
             await asyncio.sleep(_LOOK_SECONDS)
@@ -84,6 +93,8 @@ def create_app(
             yield
         finally:
             sampling.cancel()
+            await security.close()
+            jobs.close()
             pool.close()
             collections.close()
             if cache is not None:
@@ -109,9 +120,13 @@ def create_app(
     )
     for group in GROUPS:
         app.include_router(group)
+    # The last one that is added is the first that a request meets.
+    security = Security(chosen)
+    security.guard(app)
     app.add_middleware(RequestLog)
     if tracing is not None:
         app.add_middleware(Traced, provider=tracing)
+    believe_proxies(app, chosen.trusted_proxies)
     handlers.install(app, all_routes())
 
     @cache

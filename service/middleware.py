@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.handlers import internal_error
 from service.metrics import note_request
 from service.problems import to_response
+from service.security.headers import add_safe
 from workers.logs import FIELDS, access_log, service_log
 
 REQUEST_ID = "X-Request-ID"
@@ -47,7 +48,7 @@ class RequestLog:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                add_safe(message)
             await send(message)
 
         try:
@@ -74,6 +75,7 @@ def _log(scope: Scope, status: int | None, seconds: float) -> None:
         "status": status,
         "ms": round(1000 * seconds, 3),
         "client": client[0] if client else None,
+        "key": scope["state"].get("key"),
         **_ids(scope),
     }
     access_log.info("request", extra={FIELDS: fields})

@@ -12,7 +12,9 @@ from pydantic.json_schema import models_json_schema
 
 from service.answers import ProblemDetails
 from service.requests import SearchBody
+from service.security.describe import describe_security
 from service.version_answers import NewCollection
+from workers.jobs import BuildSpec
 
 COMMITTED = Path(__file__).resolve().parents[1] / "openapi" / "openapi.json"
 """Where the description is kept in the repository."""
@@ -34,6 +36,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     _, extra = models_json_schema(
         [
             (SearchBody, "validation"),
+            (BuildSpec, "validation"),
             (NewCollection, "validation"),
             (ProblemDetails, "serialization"),
         ],
@@ -41,6 +44,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     )
     schemas = {**document["components"]["schemas"], **extra["$defs"]}
     document["components"]["schemas"] = dict(sorted(schemas.items()))
+    describe_security(document)
     return document
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from threading import Thread
@@ -19,6 +19,7 @@ from typing import Any
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from kinfold.errors import InputError
 from service.serve import serve_on
 from service.settings import Settings
 from workers.logs import configure, service_log
@@ -159,8 +160,13 @@ def _serve_beside(listener: socket.socket, settings: Settings, number: int, agai
     """What one of the processes does."""
     configure(settings.log_level)
     Thread(target=_end_with_parent, name="kinfold-parent", daemon=True).start()
-    with suppress(KeyboardInterrupt):
+    try:
         serve_on(listener, settings, first=number == 0, warm_first=again)
+    except KeyboardInterrupt:
+        pass
+    except InputError as error:
+        service_log.error("%s", str(error))
+        sys.exit(1)
 
 
 def _end_with_parent() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 
 from kinfold.errors import InputError
 from service.collections import find_collections
+from service.security.head import bounded_head
 from service.settings import Settings, load_settings
+from service.state import Service
 from workers.logs import configure, service_log
 
 
@@ -48,20 +51,33 @@ def serve_on(
     # Here, so that in a process of several `PROMETHEUS_MULTIPROC_DIR` is set before.
     from service.app import create_app
 
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             create_app(settings, first=first, warm_first=warm_first),
             loop="uvloop",
-            http="httptools",
+            http=bounded_head(settings.body_seconds),
             ws="none",
             lifespan="on",
             access_log=False,
             log_config=None,
             server_header=False,
+            # Believed from KINFOLD_TRUSTED_PROXIES only, by the application.
+            proxy_headers=False,
             timeout_graceful_shutdown=settings.shutdown_seconds,
         )
     )
     server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends streams of events, which would hold it up, as soon as it is told to end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take SIGTERM or SIGINT."""
+        service: Service | None = getattr(self.config.app.state, "service", None)  # type: ignore[union-attr]
+        if service is not None:
+            service.jobs.is_closing = True
+        super().handle_exit(sig, frame)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -10,8 +10,7 @@ from fastapi import Request
 from service.cache import AnswerCache
 from service.collections import Collections
 from service.files import FileWork
-from service.metrics import JobCounts
-from service.metrics.page import no_jobs
+from service.jobs import Jobs
 from service.pool import SearchPool
 from service.redis_link import RedisLink
 from service.settings import Settings
@@ -27,20 +26,15 @@ class Service:
         None: none is configured.
     cache:
         None: answers are not kept.
-    job_counts:
-        Tells how many build jobs there are in each state, for the metrics.
-    first:
-        Whether this is the one process of several that does what only one should.
     """
 
     settings: Settings
     collections: Collections
     pool: SearchPool
     files: FileWork
+    jobs: Jobs
     redis: RedisLink | None = None
     cache: AnswerCache | None = None
-    job_counts: JobCounts = no_jobs
-    first: bool = True
 
 
 def service_of(request: Request) -> Service:

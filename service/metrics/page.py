@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,6 @@ from service.metrics.names import REGISTRY
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 FILES = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that prometheus-client reads."""
-
-JobCounts = Callable[[], Mapping[str, int]]
-"""How many jobs there are in each state."""
-
-
-def no_jobs() -> Mapping[str, int]:
-    """Where no jobs are kept."""
-    return {}
 
 
 class Looked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
@@ -11,9 +11,11 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from service.answers import Health, Readiness
 from service.description import COLLECTION_EXAMPLE, answered, problems
 from service.metrics import CONTENT_TYPE, Looked, metrics_page
+from service.metrics.jobs import count_jobs
 from service.page import CONTENT_SECURITY_POLICY, render
 from service.problems import NOT_FOUND, NOT_READY, ProblemError
 from service.routes.common import as_json
+from service.security.guard import is_known
 from service.state import service_of
 
 router = APIRouter()
@@ -49,26 +51,39 @@ async def readiness(request: Request) -> Response:
     """Ready once every collection of the start is warmed up or failed, unless all of them failed.
 
     Collections that are added later, and empty ones, do not change that. Without the Redis that
-    is configured it is degraded: searches go on.
+    is configured it is degraded: searches go on. Names of collections are told to who may list
+    them.
     """
+    known = is_known(request.scope)
+    if problem := request.app.state.security.problem:
+        raise ProblemError(NOT_READY, problem)
     collections = service_of(request).collections
     warming, states = collections.unsettled(), collections.states()
     failed = [state.name for state in states if state.status == "failed"]
     usable = any(state.status in ("ready", "warming") for state in states)
     if warming or (failed and not usable):
+        said = ", ".join(warming or failed) if known else f"{len(warming or failed)} collections"
+        shown: dict[str, Any] = (
+            {"collections": [state.model_dump() for state in states]} if known else {}
+        )
         raise ProblemError(
             NOT_READY,
-            f"warming up: {', '.join(warming)}"
-            if warming
-            else f"no collection can be used; failed: {', '.join(failed)}",
-            collections=[state.model_dump() for state in states],
+            f"warming up: {said}" if warming else f"no collection can be used; failed: {said}",
+            **shown,
         )
-    reasons = [f"the collection {state.name!r}: {state.reason}" for state in states if state.reason]
+    bad = [state for state in states if state.reason is not None]
+    reasons = [f"the collection {state.name!r}: {state.reason}" for state in bad]
+    if bad and not known:
+        reasons = [f"{len(bad)} collections"]
     link = service_of(request).redis
     if link is not None and not link.up:
         reasons.append(f"Redis: {link.reason}")
     return as_json(
-        Readiness(status="degraded" if reasons else "ready", reasons=reasons, collections=states)
+        Readiness(
+            status="degraded" if reasons else "ready",
+            reasons=reasons,
+            collections=states if known else None,
+        )
     )
 
 
@@ -94,9 +109,10 @@ async def metrics(request: Request) -> Response:
     states = service.collections.states()
 
     def page() -> bytes:
-        return metrics_page(Looked(states, service.job_counts()))
+        jobs = count_jobs(service.jobs.queue, [state.name for state in states])
+        return metrics_page(Looked(states, jobs))
 
-    return Response(await asyncio.to_thread(page), media_type=CONTENT_TYPE)
+    return Response(await service.jobs.call(page), media_type=CONTENT_TYPE)
 
 
 @router.get("/openapi.json", include_in_schema=False)

@@ -91,6 +91,7 @@ class _Archive(StreamingResponse):
     tags=["versions"],
     summary="Export a version",
     response_model=None,
+    response_class=StreamingResponse,
     responses={
         200: {"description": "The archive.", "content": {MEDIA_TYPE: _BINARY}},
         **problems(
@@ -164,6 +165,7 @@ async def import_archive(request: Request, collection: CollectionName) -> Respon
             except KinfoldError as error:
                 # The import has succeeded all the same.
                 service_log.warning("old versions of %s were not removed: %s", collection, error)
+            service.collections.changed(collection, version)
             return before, version
 
         try:
@@ -171,7 +173,6 @@ async def import_archive(request: Request, collection: CollectionName) -> Respon
         except FormatError as error:
             detail = service.collections.without_folder(str(error))
             raise ProblemError(INVALID_SNAPSHOT, f"{detail}; nothing was changed") from None
-    service.collections.look()
     seconds = settings.deadline_ms / 1000
     return as_json(await follow(service.collections, collection, version, before, seconds))
 

@@ -53,14 +53,18 @@ def test_answers_are_described(name: str, operation: dict) -> None:
     assert MEDIA_TYPE in responses["default"]["content"]
     for status, answer in responses.items():
         assert answer["description"], status
-        plain = (name, status) == ("GET /metrics", "200")
-        given = "text/plain" if plain else "application/json"
-        wanted = given if status in {"200", "201"} else MEDIA_TYPE
+        wanted = "application/json" if status.startswith("2") else MEDIA_TYPE
+        if status == "200" and name.endswith("/events"):
+            wanted = "text/event-stream"
         if status == "200" and "application/x-tar" in answer["content"]:
             continue
-        assert list(answer["content"]) == [wanted], status
+        plain = (name, status) == ("GET /metrics", "200")
+        wanted = "text/plain" if plain else wanted
+        assert set(answer["content"]) - {"application/msgpack"} == {wanted}, status
         assert plain or "$ref" in answer["content"][wanted]["schema"]
-    assert all(p["description"] and p["schema"] for p in operation.get("parameters", []))
+    for parameter in operation.get("parameters", []):
+        assert parameter["description"]
+        assert parameter.get("schema") or parameter["content"]["application/json"]["schema"]
 
 
 def test_search_takes_every_kind_of_body() -> None:
