@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from workers.errors import QueueUnavailableError
-from workers.jobs import JobState
+from workers.jobs import Status
 from workers.queue import JobQueue
 
 
@@ -21,7 +21,7 @@ def count_jobs(queue: JobQueue, collections: Sequence[str]) -> Mapping[str, int]
             jobs |= {job.id: job for job in queue.of_collection(collection)}
     except QueueUnavailableError:
         return {}
-    counts = dict.fromkeys(get_args(JobState), 0)
+    counts = dict.fromkeys(get_args(Status), 0)
     for job in jobs.values():
-        counts[job.state] += 1
+        counts[job.status] += 1
     return counts
