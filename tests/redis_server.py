@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 
 def redis_binary() -> str:
@@ -54,6 +54,8 @@ class RedisServer:
         while True:
             try:
                 self.client.ping()
+            except AuthenticationError:
+                return
             except RedisError:
                 assert time.monotonic() < end, "redis-server does not start"
                 assert self._process.poll() is None, "redis-server ended at once"
@@ -72,6 +74,11 @@ class RedisServer:
         """Let it hold its connections and answer nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         self.client.close()

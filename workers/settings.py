@@ -96,9 +96,12 @@ def read_settings(kind: type[Chosen], **given: Any) -> Chosen:
         return kind(**given)
     except ValidationError as error:
         wrong = (
-            f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}"
+            f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: "
+            + item["msg"].removeprefix("Value error, ")
             # A password must not stand in a log, nor the rest of a broken address.
             + ("" if item["loc"] == ("redis_url",) else f", found {item['input']!r}")
             for item in error.errors()
+            # A default that depends on another setting, which is the one to blame.
+            if item["type"] != "default_factory_not_called"
         )
         raise InputError("settings: " + "; ".join(wrong)) from None

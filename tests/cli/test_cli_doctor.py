@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import redis
 from cli_support import flip, live, run_process
-from own_redis import OwnRedis
+from redis_server import RedisServer
 
 from cli import doctor_machine, doctor_service
 from service.security.keys import KEYS_FILE
@@ -224,17 +226,18 @@ def test_as_a_process(here):
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., OwnRedis]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     """A real redis-server, with options."""
-    started: list[OwnRedis] = []
+    started: list[RedisServer] = []
 
-    def start(*options: str) -> OwnRedis:
-        started.append(OwnRedis(tmp_path, *options))
+    def start(*options: str) -> RedisServer:
+        started.append(RedisServer(tmp_path, *options))
+        started[-1].start()
         return started[-1]
 
     yield start
     for one in started:
-        one.kill()
+        one.close()
 
 
 def test_redis_as_it_should_be(doctor, start):
@@ -248,10 +251,22 @@ def test_redis_as_it_should_be(doctor, start):
 
 
 def test_redis_as_it_should_not_be(doctor, start):
-    own = start("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+    own = start("--appendonly", "no", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
     checks = doctor(redis_url=own.url)
     assert "appendonly yes" in of(checks, "redis persistence", "warning")
     assert "noeviction" in of(checks, "redis memory", "warning")
+
+
+BUSY = """
+import sys, redis
+wait = (
+    "local t = redis.call('time'); local e = t[1] * 1000000 + t[2] + 250000; "
+    "repeat t = redis.call('time') until t[1] * 1000000 + t[2] > e"
+)
+with redis.Redis(port=int(sys.argv[1])) as client:
+    for _ in range(40):
+        client.eval(wait, 0)
+"""
 
 
 def test_redis_that_is_slow(doctor, start):
@@ -259,13 +274,9 @@ def test_redis_that_is_slow(doctor, start):
     with redis.Redis(port=own.port) as client:
         # Nothing is answered in a quarter of a second, over and over.
         client.config_set("lua-time-limit", 100_000)
-        busy = subprocess.Popen(
-            ["redis-cli", "-p", str(own.port), "-r", "20", "eval",
-             "local t = redis.call('time'); local e = t[1] * 1000000 + t[2] + 250000; repeat t = "
-             "redis.call('time') until t[1] * 1000000 + t[2] > e", "0"],
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        busy = subprocess.Popen([sys.executable, "-c", BUSY, str(own.port)])
         try:
+            time.sleep(1)
             assert "KINFOLD_REDIS_TIMEOUT_MS=50" in of(
                 doctor(redis_url=own.url), "redis", "warning"
             )
@@ -284,11 +295,17 @@ def test_redis_with_a_wrong_password(doctor, start):
     assert "Redis" in of(doctor_says, "redis", "ok")
 
 
-@pytest.mark.parametrize(
-    "url", ["redis://127.0.0.1:1/0", "http://127.0.0.1/", "nonsense", "redis://[:"]
-)
-def test_redis_that_is_not_there(doctor, url):
-    assert "KINFOLD_REDIS_URL" in of(doctor(redis_url=url), "redis", "failed")
+def test_redis_that_is_not_there(doctor):
+    checks = doctor(redis_url="redis://127.0.0.1:1/0")
+    assert "KINFOLD_REDIS_URL" in of(checks, "redis", "failed")
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@127.0.0.1/", "nonsense", "redis://[:"])
+def test_redis_that_cannot_be(doctor, url):
+    said = of(doctor(redis_url=url), "settings", "failed")
+    assert "KINFOLD_REDIS_URL: expected redis://" in said
+    assert "secret" not in said
+    assert "Undefined" not in said
 
 
 def test_redis_wanted_by_several_processes(doctor):

@@ -13,7 +13,7 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
-from own_redis import OwnRedis
+from redis_server import RedisServer
 from service_client import Client, problem, running
 
 from service.security.keys import KEYS_FILE
@@ -32,8 +32,9 @@ def keys(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[OwnRedis]:
-    own = OwnRedis(tmp_path)
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    own = RedisServer(tmp_path)
+    own.start()
     yield own
     own.kill()
 
@@ -100,12 +101,19 @@ def test_of_several_limits_the_nearest_is_told(data: Path, keys: Path) -> None:
         assert allowed(client, token) == 3
 
 
-def test_processes_share_a_limit_through_redis(data: Path, keys: Path, server: OwnRedis) -> None:
+def test_processes_share_a_limit_through_redis(data: Path, keys: Path, server: RedisServer) -> None:
     key, token = create_key(keys, "read", rate_limit="10/hour")
     with ExitStack() as stack:
         one, two = (
             stack.enter_context(
-                running(data, wait=False, auth="on", keys=keys, redis_url=server.url)
+                running(
+                    data,
+                    wait=False,
+                    auth="on",
+                    keys=keys,
+                    redis_url=server.url,
+                    redis_timeout_ms=5000,
+                )  # fmt: skip
             )
             for _ in range(2)
         )
@@ -122,7 +130,7 @@ def test_processes_share_a_limit_through_redis(data: Path, keys: Path, server: O
 
 
 def test_redis_killed_and_back(
-    data: Path, keys: Path, server: OwnRedis, caplog: pytest.LogCaptureFixture
+    data: Path, keys: Path, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "kinfold.service")
     _, token = create_key(keys, "read", rate_limit="20/hour")
@@ -143,7 +151,7 @@ def test_redis_killed_and_back(
 
 
 def test_redis_that_does_not_answer_is_not_waited_for(
-    data: Path, keys: Path, server: OwnRedis
+    data: Path, keys: Path, server: RedisServer
 ) -> None:
     _, token = create_key(keys, "read", rate_limit="1000/hour")
     with running(data, wait=False, auth="on", keys=keys, redis_url=server.url) as client:
