@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.answers import ProblemDetails
 from service.requests import SearchBody
+from service.routes import all_routes
 
 COMMITTED = Path(__file__).resolve().parents[1] / "openapi" / "openapi.json"
 """Where the description is kept in the repository."""
@@ -28,14 +29,48 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         license_info=app.license_info,
     )
+    # Generators make names of these; FastAPI's own repeat the path.
+    for route in all_routes():
+        for method in route.methods:
+            operation = document["paths"].get(route.path_format, {}).get(method.lower())
+            if operation is not None:
+                operation["operationId"] = route.name
     # FastAPI finds the models that functions take and give. The body of a search is read by hand,
     # and problems are no function's answer.
     _, extra = models_json_schema(
         [(SearchBody, "validation"), (ProblemDetails, "serialization")], ref_template=_REFERENCE
     )
     schemas = {**document["components"]["schemas"], **extra["$defs"]}
+    schemas |= _spelt_out("SearchBody", schemas["SearchBody"])
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _spelt_out(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """An object that has exactly one of several fields, as a schema for each of these.
+
+    Generators of clients make a type of each, and of the whole the choice between them. Of a
+    choice that is made between lists of required fields they make nothing at all.
+    """
+    choices = [choice["required"] for choice in schema["oneOf"]]
+    parts = {}
+    for own in choices:
+        others = {field for choice in choices for field in choice} - set(own)
+        title = name.removesuffix("Body") + "By" + own[0].capitalize()
+        parts[title] = {
+            **{key: value for key, value in schema.items() if key != "oneOf"},
+            "title": title,
+            "required": own,
+            "properties": {
+                field: what for field, what in schema["properties"].items() if field not in others
+            },
+        }
+    whole = {
+        "title": name,
+        "description": schema["description"],
+        "oneOf": [{"$ref": _REFERENCE.format(model=title)} for title in parts],
+    }
+    return {**parts, name: whole}
 
 
 def as_text(document: dict[str, Any]) -> str:

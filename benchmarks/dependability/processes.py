@@ -1,4 +1,4 @@
-"""Real processes: the service, a worker, Redis. Each is ended by its process id, whatever happens."""
+"""Real processes: the service, a worker, Redis; each is ended by its process id."""
 
 from __future__ import annotations
 
@@ -111,10 +111,8 @@ class Process:
                 _signal_group(process.pid, number)
             else:
                 process.send_signal(number)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                pass
         # What is left of its group ends, too.
         _signal_group(process.pid, signal.SIGKILL)
         return process.wait(30)
@@ -240,10 +238,8 @@ def all_of(*processes: Process) -> Iterator[None]:
             started.append(process)
         yield
     except BaseException:
-        for process in processes:
-            print(
-                f"--- the end of the log of {process.name} ---\n{process.tail()}", file=sys.stderr
-            )
+        for process in started:
+            print(f"--- the log of {process.name} ends ---\n{process.tail()}", file=sys.stderr)
         raise
     finally:
         for process in reversed(started):
