@@ -31,7 +31,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     )
     # Generators make names of these; FastAPI's own repeat the path.
     for route in all_routes():
-        for method in route.methods:
+        for method in route.methods or ():
             operation = document["paths"].get(route.path_format, {}).get(method.lower())
             if operation is not None:
                 operation["operationId"] = route.name
