@@ -8,8 +8,22 @@ from typing import Annotated
 
 import typer
 
-from cli import build, compare, demo, evaluate, info, models, search, serve, tune, verify
-from cli.console import discard, err, out, print_json
+from cli import (
+    build,
+    collections,
+    compare,
+    demo,
+    evaluate,
+    info,
+    models,
+    search,
+    serve,
+    snapshot,
+    tune,
+    verify,
+    versions,
+)
+from cli.console import discard, err, out, print_json, say_stopped, wants_json_progress
 from kinfold import __version__
 from kinfold.errors import KinfoldError
 
@@ -57,6 +71,9 @@ for _verb in (
 ):
     app.command()(_verb)
 app.add_typer(models.app, name="models")
+app.add_typer(collections.app, name="collections")
+app.add_typer(versions.app, name="versions")
+app.add_typer(snapshot.app, name="snapshot")
 
 
 def run() -> int:
@@ -70,7 +87,7 @@ def run() -> int:
     except SystemExit as leaving:
         # Usage errors were shown, and interrupts caught, on the way here.
         if leaving.code == STOPPED:
-            err.print("\nstopped; nothing that was published before is touched")
+            say_stopped()
         return leaving.code if isinstance(leaving.code, int) else 0
     except KinfoldError as error:
         _fail(type(error).__name__, str(error))
@@ -86,5 +103,7 @@ def run() -> int:
 def _fail(kind: str, message: str) -> None:
     if "--json" in sys.argv:
         print_json({"error": {"type": kind, "message": message}})
+    if wants_json_progress():
+        return
     err.print("error:", style="bold red", end=" ")
     err.print(message)

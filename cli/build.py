@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli.building import ProgressKind, Told, print_plan, show_plan, span
 from cli.configuration import ConfigOption, SetOption, chain_text, read_config, read_models
 from cli.console import (
     CollectionOption,
@@ -20,21 +20,24 @@ from cli.console import (
     JsonOption,
     MaskOption,
     VectorsOption,
-    bars,
     err,
     out,
     print_json,
 )
-from indexer import BuildSummary, build_collection, collection_path, read_source
+from cli.stopping import STOPPED, stoppable
+from indexer import (
+    BuildSummary,
+    build_collection,
+    collection_path,
+    plan_collection,
+    read_source,
+)
 from indexer.estimate import readable
 from indexer.job import estimate_models
 from indexer.sources import Columns, Source
 from kinfold.config import BuildConfig
+from kinfold.errors import KinfoldError
 from kinfold.index import ModelInfo
-from kinfold.progress import Progress, ProgressCallback
-
-OF_A_MODEL = "diffusion"
-"""The phase that every model goes through, in the order of the models."""
 
 
 def build(
@@ -74,6 +77,21 @@ def build(
     threads: Annotated[
         int | None, typer.Option("--threads", help="Default: all cores. Changes no result.")
     ] = None,
+    progress: Annotated[
+        ProgressKind | None,
+        typer.Option(
+            "--progress",
+            help="What to write to standard error: bars, or one JSON object a line for other "
+            "programs. Default: bar; none with --json.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, and build nothing.")
+    ] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Do everything again, whatever an earlier build has done."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Build an index of a gallery and let it go live.
@@ -81,6 +99,9 @@ def build(
     Finds every item's neighbours, builds the gallery graph, runs diffusion from every item and
     stores the result as a sparse matrix beside the vectors. A version that is live already
     keeps answering until the new one is complete.
+
+    A build that was stopped or killed goes on where it was when the same command is run again,
+    and what a changed parameter does not touch is taken over from the live version.
 
     With several --model, neighbours are found once and each model gets its own matrix. They
     share --config, over which a model's own file wins; --set wins over all.
@@ -97,36 +118,36 @@ def build(
     chosen = [*(parameters or []), *(["auto=true"] if auto else [])]
     several = read_models("--model", models, config, chosen) if models else None
     settings = None if several else read_config(config, chosen)
-    gallery = read_source(source, Columns(vectors, ids, names))
-    if query_mask is not None:
-        gallery = gallery.where(~gallery.mask(query_mask))
-    if not json:
-        configs = [settings] if settings else list((several or {}).values())
-        announce(gallery, configs, collection_path(data, collection))
-    with bars(enabled=not json) as progress:
-        told = by_model(progress, list(several)) if several else progress
-        summary = build_collection(
-            gallery, data, collection, settings, told, models=several, threads=threads
-        )
+    told = Told(progress or (ProgressKind.none if json else ProgressKind.bar), bool(several))
+    try:
+        gallery = read_source(source, Columns(vectors, ids, names))
+        if query_mask is not None:
+            gallery = gallery.where(~gallery.mask(query_mask))
+        if not json and told.kind is not ProgressKind.json:
+            configs = [settings] if settings else list((several or {}).values())
+            announce(gallery, configs, collection_path(data, collection))
+        if dry_run:
+            plan = plan_collection(gallery, data, collection, settings, models=several, fresh=fresh)
+            if json:
+                print_plan(plan, collection)
+            else:
+                show_plan(plan)
+            return
+        with stoppable(told.stopped), told.shown() as draw:
+            summary = build_collection(
+                gallery, data, collection, settings, draw,
+                models=several, threads=threads, events=told.event, fresh=fresh,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        told.stopped()
+        raise typer.Exit(STOPPED) from None
+    except (KinfoldError, MemoryError, OSError) as error:
+        told.error(error)
+        raise
     if json:
         print_json(as_json(summary))
     else:
         show(summary, data, collection)
-
-
-def by_model(progress: ProgressCallback, names: Sequence[str]) -> ProgressCallback:
-    """Name the model in the phase that every model goes through; else one bar would do for all."""
-    waiting = list(names)
-
-    def told(event: Progress) -> None:
-        if event.phase != OF_A_MODEL or len(names) == 1:
-            progress(event)
-            return
-        progress(replace(event, phase=f"{event.phase} {waiting[0]}"))
-        if event.done == event.total and len(waiting) > 1:
-            waiting.pop(0)
-
-    return told
 
 
 def announce(gallery: Source, configs: Sequence[BuildConfig], path: Path) -> None:
@@ -135,14 +156,13 @@ def announce(gallery: Source, configs: Sequence[BuildConfig], path: Path) -> Non
         return
     rows, dimension = gallery.vectors.shape
     figures = estimate_models(rows, dimension, configs, path, gallery.item_bytes)
-    minutes = figures.seconds / 60
     err.print(
         f"{rows:,} × {dimension} {np.dtype(gallery.vectors.dtype).name} from {gallery.name}, "
         f"{figures.engine} neighbours, {figures.cores} cores"
         + (f", {len(configs)} models" if len(configs) > 1 else "")
     )
     err.print(
-        f"estimate: {f'{minutes:.0f} min' if minutes >= 2 else f'{figures.seconds:.0f} s'}, "
+        f"estimate: {span(figures.seconds)}, "
         f"{readable(figures.memory)} memory of {readable(figures.memory_available)} available, "
         f"up to {readable(figures.disk)} disk of {readable(figures.disk_available)} free"
     )
@@ -166,6 +186,7 @@ def as_json(summary: BuildSummary) -> dict[str, Any]:
             for name, info in manifest.models.items()
         },
         "measured": manifest.measured,
+        "stages": [stage.as_json() for stage in summary.stages],
     }
 
 

@@ -6,13 +6,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -74,6 +74,18 @@ MaskOption = Annotated[
 ]
 
 
+def wants_json_progress() -> bool:
+    """Whether standard error belongs to a program that reads lines of JSON from it."""
+    given = " ".join(sys.argv).replace("--progress=", "--progress ")
+    return "--progress json" in given
+
+
+def say_stopped() -> None:
+    """The last word of what was interrupted."""
+    if not wants_json_progress():
+        err.print("\nstopped; nothing that was published before is touched")
+
+
 def print_json(values: Any) -> None:
     """One JSON object on standard output; NaN and infinity, which JSON lacks, become null."""
     is_unicode = sys.stdout is not None and sys.stdout.encoding.lower().startswith("utf")
@@ -100,8 +112,8 @@ class Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The speed, or nothing while there is none."""
         speed = task.finished_speed or task.speed
-        if not speed and task.finished and task.elapsed:
-            speed = task.completed / task.elapsed
+        if not speed and task.finished_time:
+            speed = task.completed / task.finished_time
         if not speed:
             return Text("")
         unit = task.fields.get("unit", "")
@@ -111,9 +123,27 @@ class Rate(ProgressColumn):
         return Text(f"{speed:.0f} {unit}/s")
 
 
+class FootedBars(Bars):
+    """Bars with a line of text below them."""
+
+    footer: Callable[[], str] | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """See `rich.progress.Progress.get_renderables`."""
+        yield from super().get_renderables()
+        if self.footer is not None:
+            yield Text(self.footer(), style="dim")
+
+
 @contextmanager
-def bars(enabled: bool) -> Iterator[ProgressCallback]:
-    """A progress callback that draws one bar a phase, on standard error."""
+def bars(enabled: bool, footer: Callable[[], str] | None = None) -> Iterator[ProgressCallback]:
+    """A progress callback that draws one bar a phase, on standard error.
+
+    Parameters
+    ----------
+    footer:
+        Gives the line below the bars each time they are drawn.
+    """
     if not enabled:
         yield silent
         return
@@ -128,7 +158,9 @@ def bars(enabled: bool) -> Iterator[ProgressCallback]:
         TextColumn("ETA"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=err) as display:
+    display = FootedBars(*columns, console=err)
+    display.footer = footer
+    with display:
         tasks: dict[str, Any] = {}
         begun = display.get_time()
 

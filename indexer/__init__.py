@@ -2,17 +2,24 @@
 
 from indexer.collection import collection_path, collections_in
 from indexer.estimate import Estimate, check_fits, estimate
-from indexer.job import BuildSummary, build_collection
-from indexer.sources import Source, read_source
+from indexer.job import BuildPlan, BuildSummary, build_collection, plan_collection
+from indexer.progress import Event, EventCallback, StageSummary
+from indexer.sources import Source, read_source, rebuild_source
 
 __all__ = [
+    "BuildPlan",
     "BuildSummary",
     "Estimate",
+    "Event",
+    "EventCallback",
     "Source",
+    "StageSummary",
     "build_collection",
     "check_fits",
     "collection_path",
     "collections_in",
     "estimate",
+    "plan_collection",
     "read_source",
+    "rebuild_source",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from kinfold.neighbors import choose_engine
 from kinfold.similarity import SimilarityModel, resolve
 from kinfold.similarity.width import list_width
 from kinfold.threads import available_cores
+from kinfold.tuning.auto import choosing_seconds
 
 # Measured on one core of a current server processor; a rough guide, stated as such.
 _EXACT_FLOPS = 30e9
@@ -24,6 +25,7 @@ _IVF_ROWS = 8000.0
 _ROW_SECONDS = 15e-6
 _ROW_ITEM_SECONDS = 0.35e-6
 _OVERHEAD_SECONDS = 1.0
+_WRITE_BYTES = 400e6
 
 _FIXED_MEMORY = 300 << 20
 _BLOCK_VALUE_BYTES = 44
@@ -87,11 +89,7 @@ def estimate(
         width = min(max(width, config.max_row), rows - 1)
     costs = [model.cost(k_m, dimension) for model in models]
     row = min(config.max_row, rows)
-    if engine == "exact":
-        join = 2.0 * rows**2 * dimension / _EXACT_FLOPS
-    else:
-        rate = _HNSW_ROWS if engine == "hnsw" else _IVF_ROWS
-        join = rows / rate * max(0.25, dimension / _HNSW_DIMENSION)
+    join = _join_seconds(engine, rows, dimension)
     diffusion = rows * (_ROW_SECONDS + row * _ROW_ITEM_SECONDS)
     similarity = rows * sum(cost.seconds for cost in costs)
     vectors = 4 * rows * dimension
@@ -115,6 +113,39 @@ def estimate(
         memory_available=available_memory(),
         disk_available=available_disk(path),
     )
+
+
+def stage_seconds(
+    rows: int, dimension: int, models: Mapping[str, BuildConfig], item_bytes: int = 0
+) -> dict[str, float]:
+    """Roughly the seconds of each stage of a build, by the stage's name, in order."""
+    cores, seconds = available_cores(), dict[str, float]()
+    first = next(iter(models.values()))
+    for name, config in models.items():
+        if config.auto:
+            seconds[f"choice:{name}"] = choosing_seconds(rows)
+    seconds["vectors"] = 4.0 * rows * dimension / _WRITE_BYTES
+    seconds["items"] = item_bytes / _WRITE_BYTES
+    engine = choose_engine(first.neighbors, rows, dimension)
+    join = _join_seconds(engine, rows, dimension) / cores
+    # An index takes about as long to be filled as to be asked about every row.
+    seconds["knn"] = 0.0 if engine == "exact" else join / 2
+    seconds["neighbors"] = join - seconds["knn"]
+    for name, config in models.items():
+        chain, k_m = _models(config, rows)
+        costs = [model.cost(k_m, dimension).seconds for model in chain]
+        seconds[f"similarity:{name}"] = rows * sum(costs) / cores
+        row = min(config.max_row, rows)
+        seconds[f"diffusion:{name}"] = rows * (_ROW_SECONDS + row * _ROW_ITEM_SECONDS) / cores
+    return seconds
+
+
+def _join_seconds(engine: str, rows: int, dimension: int) -> float:
+    """Seconds of one core that the self-join takes, making the kNN index included."""
+    if engine == "exact":
+        return 2.0 * rows**2 * dimension / _EXACT_FLOPS
+    rate = _HNSW_ROWS if engine == "hnsw" else _IVF_ROWS
+    return rows / rate * max(0.25, dimension / _HNSW_DIMENSION)
 
 
 def _models(config: BuildConfig, rows: int) -> tuple[list[SimilarityModel], int]:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexer.collection import collection_path
-from indexer.estimate import Estimate, check_fits, estimate
+from indexer.estimate import (
+    Estimate,
+    available_disk,
+    check_fits,
+    estimate,
+    readable,
+    stage_seconds,
+)
+from indexer.progress import Event, EventCallback, Reporter, StageSummary, peak_rss_bytes
 from indexer.sources import Source
 from kinfold.config import BuildConfig
-from kinfold.errors import InputError
+from kinfold.errors import InputError, KinfoldError, StorageError
 from kinfold.index import Manifest
 from kinfold.index.manifest import read_manifest
-from kinfold.index.publish import VERSIONS
-from kinfold.pipeline import publish
-from kinfold.progress import ProgressCallback, silent
+from kinfold.index.publish import VERSIONS, WORK
+from kinfold.pipeline import plan_build, publish
+from kinfold.pipeline.events import Plan
+from kinfold.pipeline.inputs import DEFAULT_MODEL
+from kinfold.progress import Progress, ProgressCallback, silent
 from kinfold.tuning.auto import choosing_seconds
 from kinfold.tuning.candidates import candidates
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,8 @@ class BuildSummary:
         Wall time.
     bytes:
         On disk.
+    stages:
+        For each stage whether it was computed or reused, and its seconds.
     """
 
     path: Path
@@ -44,6 +60,7 @@ class BuildSummary:
     manifest: Manifest
     seconds: float
     bytes: int
+    stages: tuple[StageSummary, ...] = ()
 
 
 def build_collection(
@@ -55,10 +72,23 @@ def build_collection(
     *,
     models: Mapping[str, BuildConfig] | None = None,
     threads: int | None = None,
+    events: EventCallback | None = None,
+    fresh: bool = False,
 ) -> BuildSummary:
     """Build `source` into a collection of the data folder and let the new version go live.
 
     Either `config` says how, or `models`: several by name, the default first.
+
+    Stages that are done are kept when the build ends early, killed or by an exception, which
+    `progress` and `events` may raise to stop it; the same call then goes on from there. Stages
+    that the live version has already are taken over from it.
+
+    Parameters
+    ----------
+    events:
+        Called with what happens, as plain values: see docs/builds.md.
+    fresh:
+        Do everything again, whatever is there.
 
     Raises
     ------
@@ -66,28 +96,168 @@ def build_collection(
         Bad data or parameters; the message begins with the source's name.
     CapacityError
         The build cannot fit into memory or disk; nothing was started.
+    StorageError
+        The disk is full, or refuses to write; what is done so far is kept.
     """
     path = collection_path(data, collection)
-    if source.vectors.ndim == 2:
-        rows, dimension = source.vectors.shape
-        configs = list((models or {}).values()) or [config or BuildConfig()]
-        check_fits(estimate_models(rows, dimension, configs, path, source.item_bytes))
+    reporter = Reporter(events or _nobody, _seconds_of_stages(source, config, models))
     start = time.perf_counter()
     try:
-        version = publish(
-            source.vectors, path, source.ids, source.payload, config, progress,
-            models=models, threads=threads,
-        )  # fmt: skip
-    except InputError as error:
-        raise InputError(f"{source.name}: {error}") from None
+        version = _publish(source, path, config, models, progress, threads, reporter, fresh)
+    except (KinfoldError, MemoryError, OSError) as error:
+        reporter.tell(
+            "error",
+            type=type(error).__name__,
+            message=str(error),
+            stage=reporter.stage,
+            model=reporter.model,
+        )
+        raise
+    except BaseException:
+        kept = [] if not (path / WORK).exists() else [s.as_json() for s in reporter.summaries]
+        reporter.tell("interrupted", stage=reporter.stage, model=reporter.model, done=kept)
+        raise
     folder = path / VERSIONS / version
-    return BuildSummary(
+    summary = BuildSummary(
         path=path,
         version=version,
         manifest=read_manifest(folder),
         seconds=time.perf_counter() - start,
         bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        stages=tuple(reporter.summaries),
     )
+    reporter.tell(
+        "done",
+        version=version,
+        seconds=round(summary.seconds, 3),
+        bytes=summary.bytes,
+        peak_rss_bytes=peak_rss_bytes(),
+        stages=[stage.as_json() for stage in summary.stages],
+    )
+    return summary
+
+
+def _publish(
+    source: Source,
+    path: Path,
+    config: BuildConfig | None,
+    models: Mapping[str, BuildConfig] | None,
+    progress: ProgressCallback,
+    threads: int | None,
+    reporter: Reporter,
+    fresh: bool,
+) -> str:
+    """Check that the build fits, and run it; returns the version's name."""
+    figures = _figures(source, path, config, models)
+    if figures is not None:
+        check_fits(figures)
+
+    def told(event: Progress) -> None:
+        progress(event)
+        reporter.progress(event)
+
+    try:
+        return publish(
+            source.vectors, path, source.ids, source.payload, config, told,
+            models=models, threads=threads, resume=True, fresh=fresh, told=reporter.stages,
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError(f"{source.name}: {error}") from None
+    except StorageError as error:
+        if getattr(error.__cause__, "errno", None) not in _NO_ROOM or figures is None:
+            raise
+        done = ", ".join(dict.fromkeys(stage.stage for stage in reporter.summaries))
+        raise StorageError(
+            f"{error}; the build needs up to {readable(figures.disk)} beside what was there, "
+            f"{readable(available_disk(path))} are free"
+            + (
+                f"; what is done is kept, and the same build goes on after it: {done}"
+                if done
+                else ""
+            )
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """What a build would do.
+
+    Attributes
+    ----------
+    plan:
+        Its stages, and which of them are done.
+    estimate:
+        Of all of it, from nothing.
+    seconds:
+        Estimate of each stage by its name, done or not.
+    """
+
+    plan: Plan
+    estimate: Estimate
+    seconds: dict[str, float]
+
+
+def plan_collection(
+    source: Source,
+    data: str | Path,
+    collection: str,
+    config: BuildConfig | None = None,
+    progress: ProgressCallback = silent,
+    *,
+    models: Mapping[str, BuildConfig] | None = None,
+    fresh: bool = False,
+) -> BuildPlan:
+    """What `build_collection` would do; reads the source, and writes nothing."""
+    path = collection_path(data, collection)
+    try:
+        plan = plan_build(
+            source.vectors, path, source.ids, source.payload, config, progress,
+            models=models, fresh=fresh,
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError(f"{source.name}: {error}") from None
+    rows, dimension = source.vectors.shape
+    configs = list((models or {}).values()) or [config or BuildConfig()]
+    figures = estimate_models(rows, dimension, configs, path, source.item_bytes)
+    return BuildPlan(plan, figures, _seconds_of_stages(source, config, models))
+
+
+def _figures(
+    source: Source,
+    path: Path,
+    config: BuildConfig | None,
+    models: Mapping[str, BuildConfig] | None,
+) -> Estimate | None:
+    """The estimate, less what an interrupted build has written; None for what is no gallery."""
+    if source.vectors.ndim != 2:
+        return None
+    rows, dimension = source.vectors.shape
+    configs = list((models or {}).values()) or [config or BuildConfig()]
+    figures = estimate_models(rows, dimension, configs, path, source.item_bytes)
+    return replace(figures, disk=max(0, figures.disk - work_bytes(path)))
+
+
+def _seconds_of_stages(
+    source: Source, config: BuildConfig | None, models: Mapping[str, BuildConfig] | None
+) -> dict[str, float]:
+    if source.vectors.ndim != 2 or (models is not None and not models):
+        return {}
+    rows, dimension = source.vectors.shape
+    named = models or {DEFAULT_MODEL: config or BuildConfig()}
+    return stage_seconds(rows, dimension, named, source.item_bytes)
+
+
+def work_bytes(path: Path) -> int:
+    """What an interrupted build of the collection at `path` has on disk."""
+    size = 0
+    for file in (path / WORK).rglob("*"):
+        with suppress(OSError):
+            size += file.lstat().st_size
+    return size
+
+
+def _nobody(_event: Event) -> None:
+    pass
 
 
 def estimate_models(

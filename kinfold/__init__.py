@@ -22,7 +22,7 @@ from kinfold.errors import (
 from kinfold.index import VerifyReport, verify
 from kinfold.pipeline import add_model, build, remove_model, set_default, take_model
 from kinfold.progress import Progress
-from kinfold.search import Explanation, Hits, Index
+from kinfold.search import Explanation, Hits, Index, SearchTimings
 from kinfold.search import open_index as open
 from kinfold.tuning import TuningReport, tune
 from kinfold.version import __version__
@@ -40,6 +40,7 @@ __all__ = [
     "KinfoldError",
     "NewerFormatError",
     "Progress",
+    "SearchTimings",
     "StorageError",
     "TuningReport",
     "UnknownNameError",

@@ -15,6 +15,14 @@ class InputError(KinfoldError, ValueError):
     """The caller's data or parameters cannot be used (wrong dimension, NaN, duplicate id, …)."""
 
 
+class TakenNameError(InputError):
+    """A collection of this name exists already."""
+
+
+class LiveVersionError(InputError):
+    """The live version of a collection cannot be removed."""
+
+
 class UnknownNameError(KinfoldError, LookupError):
     """An id, a model or a collection was named that does not exist."""
 

@@ -13,7 +13,7 @@ from kinfold.config import BuildConfig, Metric
 from kinfold.index.ids import Id
 from kinfold.search.fusion import Fusion
 
-Status = Literal["warming", "ready", "failed"]
+Status = Literal["empty", "warming", "ready", "failed"]
 
 
 class Share(BaseModel):
@@ -32,11 +32,16 @@ class Hit(BaseModel):
     id: Id
     score: float = Field(
         description="What hits are ranked by. For a diffusion model: relative, comparable within "
-        "one query only, 0 where the diffusion did not reach. For knn: the similarity. For "
-        "several models: the sum that fusion makes of theirs, as relative."
+        "one query only, 0 or more, 0 where the diffusion did not reach. For knn: the similarity. "
+        "For several models: the sum that fusion makes of theirs, as relative; with rrf at most "
+        "1/61 a model, with score at most 1 a model."
     )
     similarity: float = Field(
-        description="What the collection's metric says of query and item alone: absolute."
+        description="What the collection's metric says of query and item alone: absolute. Cosine: "
+        "-1 to 1; l2: above 0, at most 1; inner product: any number."
+    )
+    group: Any = Field(
+        None, description="Only with group_by: the value of its column; null: no value."
     )
     payload: dict[str, Any] | None = Field(None, description="Only with with_payload.")
     explain: list[Share] | None = Field(
@@ -49,7 +54,15 @@ class Hit(BaseModel):
 class QueryResult(BaseModel):
     """What was found for one query."""
 
-    hits: list[Hit] = Field(description="The k best, best first.")
+    hits: list[Hit] = Field(
+        description="The k best, best first. Fewer than k: there are no more, since no other item "
+        "passes the filter, is similar enough, or belongs to a group that has room."
+    )
+    count: int = Field(description="How many hits there are.")
+    matched: int = Field(
+        description="How many items of the collection pass the filter, the query's own left out; "
+        "without a filter all of them."
+    )
     reached: int = Field(
         description="How many of the hits, the first ones, the diffusion reached; of several "
         "models, how many any of them ranked. The others follow in the order of plain kNN. "
@@ -74,6 +87,18 @@ class SearchAnswer(BaseModel):
     results: list[QueryResult] = Field(description="One a query, in the order of the queries.")
 
 
+class Quality(BaseModel):
+    """What was measured when a model's parameters were chosen (`auto`, or `kinfold tune`)."""
+
+    by: Literal["gallery", "labels"] = Field(
+        description="By labelled queries, or by the gallery's own groups."
+    )
+    score: float | None = Field(description="mAP of the parameters that were chosen.")
+    score_before: float | None = Field(description="mAP of those that were to be improved.")
+    queries: int = Field(description="Hidden items, or labelled queries.")
+    reason: str = Field(description="Why these parameters.")
+
+
 class ModelInfo(BaseModel):
     """One model of a collection: its parameters, and its matrix C."""
 
@@ -87,30 +112,43 @@ class ModelInfo(BaseModel):
     isolated: int = Field(description="Items without an edge.")
     not_converged: int = Field(description="Rows of C that missed the tolerance.")
     mean_iterations: float = Field(description="Iterations that a row took, on average.")
+    quality: Quality | None = Field(None, description="Where it was evaluated when it was built.")
 
 
 class CollectionInfo(BaseModel):
-    """A collection and the version of it that is open."""
+    """A collection and the version of it that is open; of an empty one, nothing but its name."""
 
     name: str
     status: Status
-    version: str
-    created: str = Field(description="When the version was built, UTC.")
-    kinfold_version: str = Field(description="Which Kinfold built it.")
-    rows: int
-    dimension: int
-    metric: Metric
-    ids: Literal["rows", "int64", "string"] = Field(
-        description="Kind of the ids; rows: the row numbers."
+    reason: str | None = Field(
+        None,
+        description="Of a ready collection: why another version, which went live, does not answer.",
     )
-    payload_columns: list[str]
-    engine: Literal["exact", "hnsw", "ivf"] = Field(description="How neighbours are found.")
-    neighbor_recall: float = Field(
-        description="Of the gallery's neighbour lists; 1 when they are exact."
+    version: str | None = Field(None, description="The version that answers.")
+    next: str | None = Field(
+        None, description="A version that went live and is being opened and warmed up."
     )
-    default_model: str
-    models: list[str] = Field(description="What a search may name, the default first.")
-    details: list[ModelInfo] = Field(description="One a diffusion model, in the same order.")
+    disk_bytes: int = Field(
+        description="Of all versions on disk; a file that several of them share counts once."
+    )
+    created: str | None = Field(None, description="When the version was built, UTC.")
+    kinfold_version: str | None = Field(None, description="Which Kinfold built it.")
+    rows: int | None = None
+    dimension: int | None = None
+    metric: Metric | None = None
+    ids: Literal["rows", "int64", "string"] | None = Field(
+        None, description="Kind of the ids; rows: the row numbers."
+    )
+    payload_columns: list[str] = []
+    engine: Literal["exact", "hnsw", "ivf"] | None = Field(
+        None, description="How neighbours are found."
+    )
+    neighbor_recall: float | None = Field(
+        None, description="Of the gallery's neighbour lists; 1 when they are exact."
+    )
+    default_model: str | None = None
+    models: list[str] = Field([], description="What a search may name, the default first.")
+    details: list[ModelInfo] = Field([], description="One a diffusion model, in the same order.")
 
 
 class CollectionState(BaseModel):
@@ -118,7 +156,11 @@ class CollectionState(BaseModel):
 
     name: str
     status: Status
-    reason: str | None = Field(None, description="Why it failed.")
+    reason: str | None = Field(
+        None,
+        description="Why it failed. Of a ready one: why the version that went live does not "
+        "answer; the version before it does.",
+    )
     version: str | None = Field(None, description="The version that is open.")
     rows: int | None = None
     dimension: int | None = None
@@ -140,7 +182,8 @@ class Readiness(BaseModel):
     """The service can answer searches."""
 
     status: Literal["ready", "degraded"] = Field(
-        description="degraded: some collections failed; the others are ready."
+        description="degraded: some collections failed, or do not answer from their live version; "
+        "the others are ready."
     )
     collections: list[CollectionState]
 

@@ -13,10 +13,11 @@ from kinfold import __version__
 from service import handlers
 from service.collections import Collections
 from service.description import SUMMARY
+from service.files import FileWork
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
-from service.routes import GROUPS
+from service.routes import GROUPS, all_routes
 from service.settings import Settings, load_settings
 from service.state import Service
 
@@ -38,9 +39,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        collections = Collections(chosen.data)
+        collections = Collections(chosen.data, chosen.verify, chosen.watch_seconds)
         pool = SearchPool(chosen.threads, chosen.queue)
-        app.state.service = Service(chosen, collections, pool)
+        app.state.service = Service(chosen, collections, pool, FileWork())
         collections.start()
         try:
             yield
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for group in GROUPS:
         app.include_router(group)
     app.add_middleware(RequestLog)
-    handlers.install(app)
+    handlers.install(app, all_routes())
 
     @cache
     def description() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from starlette.datastructures import Headers
@@ -9,15 +10,25 @@ from starlette.requests import Request
 
 from service.problems import BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, ProblemError
 
-BodyKind = Literal["json", "raw", "npy"]
+BodyKind = Literal["json", "msgpack", "raw", "npy"]
+AnswerKind = Literal["json", "msgpack"]
 
 MEDIA_TYPES: dict[str, BodyKind] = {
     "application/json": "json",
+    "application/msgpack": "msgpack",
     "application/octet-stream": "raw",
     "application/x-npy": "npy",
 }
 """Content types that a search takes."""
 
+ANSWER_TYPES: dict[AnswerKind, str] = {
+    "json": "application/json",
+    "msgpack": "application/msgpack",
+}
+"""Content types that a search is answered with."""
+
+_WILDCARDS = ("application/*", "*/*")
+_QUALITY = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)", re.ASCII)
 _MOST_DIGITS = 18
 
 
@@ -46,6 +57,24 @@ def body_kind(headers: Headers) -> BodyKind:
             f"expected a body without Content-Encoding, found {encoding}", "identity", encoding
         )
     return kind
+
+
+def answer_kind(headers: Headers) -> AnswerKind:
+    """How the client wants a search answered: JSON, unless it would rather have MessagePack."""
+    wanted: dict[str, float] = {}
+    for choice in headers.get("accept", "").lower().split(","):
+        media_type, *parameters = (part.strip() for part in choice.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip() == "q" and _QUALITY.fullmatch(value.strip()):
+                quality = float(value)
+        wanted[media_type] = max(quality, wanted.get(media_type, 0))
+    packed = wanted.get(ANSWER_TYPES["msgpack"], 0)
+    plain = wanted.get(ANSWER_TYPES["json"])
+    if plain is None:  # a wildcard is no wish when another type is named
+        plain = max((wanted.get(name, 0) for name in _WILDCARDS), default=0) * 0.999
+    return "msgpack" if packed > plain else "json"
 
 
 def _charset(parameters: str) -> str:

@@ -6,12 +6,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from service.answers import SearchAnswer
 from service.problems import MEDIA_TYPE, RETRIED, RETRY_SECONDS, Kind
 from service.requests import SearchOptions
 
 SUMMARY = "Manifold-aware search over galleries of embeddings, at the cost of plain kNN."
 
 _PROBLEM = {"$ref": "#/components/schemas/ProblemDetails"}
+_BODY_FILTER = {"$ref": "#/components/schemas/FilterForm"}
+_FILTER = {"column": "price", "lt": 5}
 _BODY = {"$ref": "#/components/schemas/SearchBody"}
 _PARAMETER_KEYS = (
     "type", "minimum", "maxLength", "enum", "items", "minItems", "maxItems", "uniqueItems",
@@ -34,6 +37,11 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "detail": "no model is called 'best'; the collection has default, knn",
         "expected": ["default", "knn"],
         "found": "best",
+    },
+    "unknown-column": {
+        "detail": "the payload has no column 'prize'; it has price, camera, note",
+        "expected": ["price", "camera", "note"],
+        "found": "prize",
     },
     "unknown-collection": {
         "detail": "no collection is called 'phtos'; GET /v1/collections lists them",
@@ -66,6 +74,8 @@ SEARCH_EXAMPLE: dict[str, Any] = {
                 {"id": 17, "score": 1.2431, "similarity": 0.9312},
                 {"id": 403, "score": 0.8127, "similarity": 0.6105},
             ],
+            "count": 2,
+            "matched": 1000,
             "reached": 2,
         }
     ],
@@ -77,6 +87,28 @@ _BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "item": ("What is like an item of the collection", {"id": 17, "k": 5, "with_payload": True}),
     "plain": ("Plain nearest neighbours", {"vector": [0.1, 0.7, -0.2, 0.4], "model": "knn"}),
     "fused": ("Two models as one", {"vector": [0.1, 0.7, -0.2, 0.4], "model": ["default", "knn"]}),
+    "filtered": (
+        "The second page of what costs less than 5 and has no note",
+        {
+            "vector": [0.1, 0.7, -0.2, 0.4],
+            "offset": 10,
+            "filter": {
+                "and": [
+                    {"column": "price", "gte": 1, "lt": 5},
+                    {"column": "camera", "in": [3, 4]},
+                    {"not": {"column": "note", "exists": True}},
+                ]
+            },
+        },
+    ),
+    "grouped": (
+        "The best hit of each product, none of them too far away",
+        {"id": 17, "group_by": "product", "min_similarity": 0.3},
+    ),
+    "examples": (
+        "What is like two items and unlike a third",
+        {"positive": [17, 403], "negative": [99], "k": 5},
+    ),
     "explained": ("With the reasons", {"id": 17, "k": 3, "explain": True}),
 }
 
@@ -90,6 +122,13 @@ def _parameters() -> list[dict[str, Any]]:
 def _parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:
     """One field; what may be a list is one, with commas, and one value is a list of one."""
     text = f"With a raw body only; in JSON it is a field. {field['description']}"
+    if name == "filter":
+        # As JSON in the address; the schema is the one of the body's field.
+        content = {"application/json": {"schema": _BODY_FILTER, "example": _FILTER}}
+        return {
+            "name": name, "in": "query", "required": False, "description": text,
+            "content": content,
+        }  # fmt: skip
     schema = _as_parameter(field)
     listed = schema["type"] == "array"
     return {
@@ -122,6 +161,15 @@ SEARCH_REQUEST: dict[str, Any] = {
                     for name, (summary, value) in _BODIES.items()
                 },
             },
+            "application/msgpack": {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": "MessagePack of the same form as the JSON body; a vector may "
+                    "be bytes, and vectors a list of these or one piece of bytes: little-endian "
+                    "float32 values.",
+                }
+            },
             "application/octet-stream": {
                 "schema": {
                     "type": "string",
@@ -148,6 +196,14 @@ def answered(model: type[BaseModel], text: str, example: object = None) -> dict[
     """The description of an answer."""
     content = {} if example is None else {"application/json": {"example": example}}
     return {"model": model, "description": text, "content": content}
+
+
+def search_answered(text: str) -> dict[str, Any]:
+    """The description of a search's answer, in either form."""
+    packed = {"schema": {"type": "string", "format": "binary", "description": "MessagePack of the "
+              "same form, for a request with Accept: application/msgpack."}}  # fmt: skip
+    plain = answered(SearchAnswer, text, SEARCH_EXAMPLE)
+    return {**plain, "content": {**plain["content"], "application/msgpack": packed}}
 
 
 def problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from kinfold.errors import FormatError, InputError, KinfoldError, UnknownNameError
+from kinfold.errors import (
+    BusyError,
+    FormatError,
+    InputError,
+    KinfoldError,
+    LiveVersionError,
+    StorageError,
+    TakenNameError,
+    UnknownNameError,
+)
 from service.problems import (
+    BUILD_IN_PROGRESS,
+    COLLECTION_EXISTS,
     COLLECTION_FAILED,
     INTERNAL_ERROR,
     INVALID_REQUEST,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    STORAGE_FULL,
     UNKNOWN_ID,
+    VERSION_LIVE,
     Kind,
     ProblemError,
     to_response,
@@ -23,21 +39,25 @@ from service.problems import (
 from service.state import service_of
 
 _OF_LIBRARY: tuple[tuple[type[KinfoldError], Kind], ...] = (
+    (TakenNameError, COLLECTION_EXISTS),
+    (LiveVersionError, VERSION_LIVE),
     (InputError, INVALID_REQUEST),
+    (BusyError, BUILD_IN_PROGRESS),
+    (StorageError, STORAGE_FULL),
     # Collections and models are looked up by the service itself, before a search.
     (UnknownNameError, UNKNOWN_ID),
     (FormatError, COLLECTION_FAILED),
 )
 
 
-def install(app: FastAPI) -> None:
-    """Let the application answer errors as problems.
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
+    """Let the application, which has these addresses, answer errors as problems.
 
     Anything that has no handler here is answered by `service.middleware.RequestLog`.
     """
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(KinfoldError, _library_error)
-    app.add_exception_handler(HTTPException, _routing_error)
+    app.add_exception_handler(HTTPException, partial(_routing_error, routes))
 
 
 async def _problem(request: Request, error: Exception) -> Response:
@@ -53,18 +73,20 @@ async def _library_error(request: Request, error: Exception) -> Response:
     raise error
 
 
-async def _routing_error(request: Request, raised: Exception) -> Response:
+async def _routing_error(
+    routes: Sequence[APIRoute], request: Request, raised: Exception
+) -> Response:
     """What the router refuses: an unknown path, or a method that the path does not have."""
     error = cast("HTTPException", raised)
     path = request.scope["path"]
     if error.status_code == METHOD_NOT_ALLOWED.status:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = ", ".join(_methods(routes, path))
         problem = ProblemError(
             METHOD_NOT_ALLOWED,
             f"{path} takes {allowed}, not {request.method}",
             expected=allowed,
             found=request.method,
-            headers=error.headers,
+            headers={"Allow": allowed},
         )
     elif error.status_code == NOT_FOUND.status:
         problem = ProblemError(
@@ -73,6 +95,13 @@ async def _routing_error(request: Request, raised: Exception) -> Response:
     else:
         raise error
     return to_response(problem, request.scope)
+
+
+def _methods(routes: Sequence[APIRoute], path: str) -> list[str]:
+    """What a path takes; several routes may have it, of which the router names the first."""
+    return sorted(
+        method for route in routes if route.path_regex.match(path) for method in route.methods or ()
+    )
 
 
 def internal_error() -> ProblemError:

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from service.answers import ProblemDetails
 from service.requests import SearchBody
 from service.routes import all_routes
+from service.version_answers import NewCollection
 
 COMMITTED = Path(__file__).resolve().parents[1] / "openapi" / "openapi.json"
 """Where the description is kept in the repository."""
@@ -34,16 +35,40 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
         for method in route.methods or ():
             operation = document["paths"].get(route.path_format, {}).get(method.lower())
             if operation is not None:
-                operation["operationId"] = route.name
+                operation["operationId"] = route.operation_id or route.name
     # FastAPI finds the models that functions take and give. The body of a search is read by hand,
     # and problems are no function's answer.
     _, extra = models_json_schema(
-        [(SearchBody, "validation"), (ProblemDetails, "serialization")], ref_template=_REFERENCE
+        [
+            (SearchBody, "validation"),
+            (NewCollection, "validation"),
+            (ProblemDetails, "serialization"),
+        ],
+        ref_template=_REFERENCE,
     )
     schemas = {**document["components"]["schemas"], **extra["$defs"]}
     schemas |= _spelt_out("SearchBody", schemas["SearchBody"])
-    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    used = _used(document["paths"], schemas) | {"ProblemDetails"}
+    document["components"]["schemas"] = {name: schemas[name] for name in sorted(used)}
     return document
+
+
+def _used(part: object, schemas: dict[str, Any]) -> set[str]:
+    """Names of the schemas that are referred to, from a part of the description or from others."""
+    found: set[str] = set()
+    todo = [part]
+    while todo:
+        match todo.pop():
+            case {"$ref": str(reference)}:
+                name = reference.rpartition("/")[2]
+                if name not in found:
+                    found.add(name)
+                    todo.append(schemas[name])
+            case dict(members):
+                todo += members.values()
+            case list(items):
+                todo += items
+    return found
 
 
 def _spelt_out(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -53,12 +78,15 @@ def _spelt_out(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     choice that is made between lists of required fields they make nothing at all.
     """
     choices = [choice["required"] for choice in schema["oneOf"]]
+    taken = {"oneOf", "dependentRequired"}
+    belong = schema.get("dependentRequired", {})
     parts = {}
     for own in choices:
         others = {field for choice in choices for field in choice} - set(own)
+        others |= {field for field, wanted in belong.items() if not set(wanted) <= set(own)}
         title = name.removesuffix("Body") + "By" + own[0].capitalize()
         parts[title] = {
-            **{key: value for key, value in schema.items() if key != "oneOf"},
+            **{key: value for key, value in schema.items() if key not in taken},
             "title": title,
             "required": own,
             "properties": {

@@ -43,6 +43,13 @@ class Payload:
         columns = [_column(column) for column in taken.columns]
         return [dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)]
 
+    def values(self, name: str, positions: UInt32s) -> list[Any]:
+        """The values of one column, which there is, at gallery positions, (p,)."""
+        if self._table is None:
+            return [None for _ in positions]
+        column = self._table.select([name])
+        return _column(take_rows(self._path, column, positions.astype(np.int64)).column(0))
+
 
 def _column(column: pa.ChunkedArray) -> list[Any]:
     """Values of one column as JSON has them."""

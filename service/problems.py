@@ -16,7 +16,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
 _MOST_SHOWN = 120
 _MOST_DETAIL = 1000
-_NOUNS: dict[type, str] = {list: "a list", dict: "an object"}
+_NOUNS: dict[type, str] = {list: "a list", dict: "an object", bytes: "bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ UNKNOWN_COLLECTION = Kind(
     "unknown-collection",
     404,
     "No such collection",
-    "No collection of this name was in the data folder when the service started.",
+    "No collection of this name is in the data folder.",
 )
 UNKNOWN_MODEL = Kind(
     "unknown-model", 404, "No such model", "The collection has no model of this name."
@@ -58,7 +58,8 @@ BODY_TOO_LARGE = Kind(
     "body-too-large",
     413,
     "The body is too large",
-    "The body exceeds KINFOLD_MAX_BODY_BYTES. Send fewer queries, or raw float32 ones.",
+    "The body exceeds KINFOLD_MAX_BODY_BYTES: send fewer queries, or raw float32 ones. Uploads and "
+    "snapshots: KINFOLD_MAX_UPLOAD_BYTES.",
 )
 UNSUPPORTED_MEDIA_TYPE = Kind(
     "unsupported-media-type",
@@ -160,6 +161,18 @@ BUILD_IN_PROGRESS = Kind(
     "A build is in progress",
     "The collection is being built or changed. Wait for it, or cancel it.",
 )
+COLLECTION_EMPTY = Kind(
+    "collection-empty",
+    409,
+    "The collection is empty",
+    "It has no version yet. Build one, or import a snapshot.",
+)
+VERSION_DAMAGED = Kind(
+    "version-damaged",
+    409,
+    "The version cannot be used",
+    "It is damaged, or was written by a newer Kinfold. Nothing was changed.",
+)
 VERSION_LIVE = Kind(
     "version-live",
     409,
@@ -215,7 +228,8 @@ QUEUE_UNAVAILABLE = Kind(
 KINDS = (
     INVALID_JSON, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, UNKNOWN_COLLECTION, UNKNOWN_MODEL, UNKNOWN_ID,
     UNKNOWN_VERSION, UNKNOWN_JOB, UNKNOWN_UPLOAD, METHOD_NOT_ALLOWED, BODY_TIMEOUT,
-    COLLECTION_EXISTS, BUILD_IN_PROGRESS, VERSION_LIVE, JOB_OVER, BODY_TOO_LARGE,
+    COLLECTION_EXISTS, COLLECTION_EMPTY, BUILD_IN_PROGRESS, VERSION_LIVE, VERSION_DAMAGED,
+    JOB_OVER, BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, INVALID_VECTORS, WRONG_DIMENSION, TOO_MANY,
     INVALID_SOURCE, INVALID_SNAPSHOT, UNKNOWN_COLUMN, RATE_LIMITED, INTERNAL_ERROR, OVERLOADED,
     DEADLINE_EXCEEDED, WARMING_UP, COLLECTION_FAILED, NOT_READY, QUEUE_UNAVAILABLE, STORAGE_FULL,
@@ -274,7 +288,7 @@ def shown(value: object) -> object:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    if isinstance(value, (list, dict)):
+    if isinstance(value, (list, dict, bytes)):
         # Never repr() of what a client sent: it may be the whole body.
         return "an empty list" if value == [] else f"{_NOUNS[type(value)]} of {len(value)}"
     text = value if isinstance(value, str) else repr(value)

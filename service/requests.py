@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
+import ormsgpack
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -24,7 +25,10 @@ from pydantic_core import ErrorDetails
 from kinfold.arrays import AnyArray
 from kinfold.config import Seeds
 from kinfold.index.ids import Id
+from kinfold.search import Filter
 from kinfold.search.fusion import Fusion
+from kinfold.search.selection import MOST_EXAMPLES
+from service.filters import FilterForm, filter_of
 from service.problems import INVALID_JSON, INVALID_REQUEST, ProblemError, shown
 from service.vectors import from_list, from_lists
 
@@ -32,7 +36,10 @@ _MOST_ERRORS = 5
 _MOST_MODELS = 8
 _MOST_CHARACTERS = 200
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
-_QUERIES = ("vector", "vectors", "id", "ids")
+_DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
+_QUERIES = ("vector", "vectors", "id", "ids", "positive")
+_OPTIONAL = (*_QUERIES, "negative")
+_AMONG = "vector, vectors, id, ids and positive"
 _VECTOR_SCHEMA = {"type": "array", "items": {"type": "number"}, "minItems": 1}
 _ID_SCHEMA = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
 _NAME_SCHEMA = {"type": "string", "maxLength": _MOST_CHARACTERS}
@@ -94,14 +101,53 @@ ModelNames = Annotated[
 ]
 
 
+_Ids = Annotated[
+    list[ItemId] | None,
+    FailFast(),
+    WithJsonSchema({"type": "array", "items": _ID_SCHEMA, "minItems": 1}),
+]
+_Examples = Annotated[
+    list[ItemId] | None,
+    FailFast(),
+    WithJsonSchema(
+        {"type": "array", "items": _ID_SCHEMA, "minItems": 1, "maxItems": MOST_EXAMPLES}
+    ),
+]
+
+
 class SearchOptions(BaseModel):
     """How to search. In a JSON body these are fields; with a raw body, query parameters."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     k: int = Field(
-        10, ge=1, description="Hits a query; at most KINFOLD_MAX_K and the collection's rows."
+        10,
+        ge=1,
+        description="Hits a query; at most KINFOLD_MAX_K, and in a plain search (without filter, "
+        "offset, min_similarity, group_by and positive) the collection's rows.",
     )
+    offset: int = Field(
+        0,
+        ge=0,
+        description="Hits that are passed over, the best ones; offset + k at most KINFOLD_MAX_K.",
+    )
+    min_similarity: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        None,
+        description="Leave out hits whose similarity is below it, and go on down the ranking.",
+    )
+    filter: Annotated[
+        Filter | None, PlainValidator(filter_of, json_schema_input_type=FilterForm | None)
+    ] = Field(
+        None,
+        description="Which items may be hits, by the columns of their payload. The diffusion runs "
+        "through the others all the same. At most 16 levels, 256 parts, 10,000 values.",
+    )
+    group_by: Annotated[str, Field(max_length=_MOST_CHARACTERS)] | None = Field(
+        None,
+        description="A column of the payload, of each value of which only the best group_size "
+        "hits are given: one hit a product. Items without a value stand for themselves.",
+    )
+    group_size: int = Field(1, ge=1, description="Most hits of one group; only with group_by.")
     model: ModelNames = Field(
         None,
         description="A model's name, or knn for plain nearest neighbours; a list of different "
@@ -133,13 +179,14 @@ class SearchOptions(BaseModel):
 
 def _exactly_one(schema: dict[str, Any]) -> None:
     """Say so in the JSON schema. Null stands for a field left out; the schema keeps it simple."""
-    for name in _QUERIES:
+    for name in _OPTIONAL:
         del schema["properties"][name]["default"]
     schema["oneOf"] = [{"required": [name]} for name in _QUERIES]
+    schema["dependentRequired"] = {"negative": ["positive"]}
 
 
 class SearchBody(SearchOptions):
-    """A search as JSON: exactly one of vector, vectors, id and ids, and how to search."""
+    """A search: exactly one of vector, vectors, id, ids and positive, and how to search."""
 
     model_config = ConfigDict(json_schema_extra=_exactly_one)
 
@@ -150,11 +197,24 @@ class SearchBody(SearchOptions):
         WithJsonSchema(_ID_SCHEMA),
         Field(description="Find what is like this item of the collection."),
     ] = None
-    ids: Annotated[
-        list[ItemId] | None,
-        FailFast(),
-        WithJsonSchema({"type": "array", "items": _ID_SCHEMA, "minItems": 1}),
-        Field(min_length=1, description="As id, a batch."),
+    ids: Annotated[_Ids, Field(min_length=1, description="As id, a batch.")] = None
+    positive: Annotated[
+        _Examples,
+        Field(
+            min_length=1,
+            max_length=MOST_EXAMPLES,
+            description="Find what is like all these items of the collection at once: one query. "
+            "Its similarities are those to the mean of their vectors.",
+        ),
+    ] = None
+    negative: Annotated[
+        _Examples,
+        Field(
+            min_length=1,
+            max_length=MOST_EXAMPLES,
+            description="With positive: and unlike these. Similarities are then those to twice "
+            "the positive mean less the negative one.",
+        ),
     ] = None
 
     @model_validator(mode="after")
@@ -163,10 +223,16 @@ class SearchBody(SearchOptions):
         if len(given) != 1:
             raise ProblemError(
                 INVALID_REQUEST,
-                "expected exactly one of vector, vectors, id and ids, found "
+                f"expected exactly one of {_AMONG}, found "
                 + (" and ".join(given) or "none of them"),
-                expected="exactly one of vector, vectors, id and ids",
+                expected=f"exactly one of {_AMONG}",
                 found=", ".join(given) or "none",
+            )
+        if self.negative is not None and self.positive is None:
+            raise ProblemError(
+                INVALID_REQUEST,
+                "negative: expected positive with it, found none",
+                expected="positive",
             )
         return self
 
@@ -174,18 +240,20 @@ class SearchBody(SearchOptions):
 Options = TypeVar("Options", bound=SearchOptions)
 
 
-def parse_body(body: bytearray) -> SearchBody:
-    """Read a JSON body."""
+def parse_body(body: bytearray, kind: Literal["json", "msgpack"] = "json") -> SearchBody:
+    """Read a body that is JSON, or MessagePack of the same form."""
+    name = "JSON" if kind == "json" else "MessagePack"
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        # An extension type or a key that is no text makes it no body of ours.
+        value = orjson.loads(body) if kind == "json" else ormsgpack.unpackb(body)
+    except ValueError as error:
         raise ProblemError(
             INVALID_JSON,
-            f"the body is not JSON: {error}" if body else "the body is empty, expected JSON",
+            f"the body is not {name}: {error}" if body else f"the body is empty, expected {name}",
         ) from None
     if type(value) is not dict:
         raise ProblemError(
-            INVALID_REQUEST, "expected a JSON object", expected="an object", found=value
+            INVALID_REQUEST, f"expected a {name} object", expected="an object", found=value
         )
     return _checked(SearchBody, value)
 
@@ -202,13 +270,27 @@ def parse_parameters(pairs: Iterable[tuple[str, str]]) -> SearchOptions:
 
 def _typed(name: str, text: str) -> object:
     """A query parameter as JSON would have it; what does not fit stays text and is refused."""
-    if name in {"k", "k_q"} and _WHOLE.fullmatch(text):
+    if name in {"k", "k_q", "offset", "group_size"} and _WHOLE.fullmatch(text):
         return int(text)
+    if name == "min_similarity" and _DECIMAL.fullmatch(text):
+        return float(text)
+    if name == "filter":
+        return _json(text)
     if name in {"explain", "with_payload"} and text in {"true", "false"}:
         return text == "true"
     if name == "model":
         return text.split(",")
     return text
+
+
+def _json(text: str) -> object:
+    """A filter in a query string."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ProblemError(
+            INVALID_REQUEST, f"filter: expected JSON: {error}", expected="JSON", found=text
+        ) from None
 
 
 def _checked(model: type[Options], values: dict[str, object]) -> Options:
@@ -247,6 +329,8 @@ def _expected(item: ErrorDetails) -> str:
     match item["type"]:
         case "int_type":
             return "a whole number"
+        case "float_type" | "finite_number":
+            return "a finite number"
         case "bool_type":
             return "true or false"
         case "string_type":

@@ -8,6 +8,7 @@ from typing import cast
 from fastapi import Request
 
 from service.collections import Collections
+from service.files import FileWork
 from service.pool import SearchPool
 from service.settings import Settings
 
@@ -19,6 +20,7 @@ class Service:
     settings: Settings
     collections: Collections
     pool: SearchPool
+    files: FileWork
 
 
 def service_of(request: Request) -> Service:

@@ -21,14 +21,23 @@ _NPY_DTYPES = {np.dtype("<f2"), np.dtype("<f4"), np.dtype("<f8")}
 
 
 def from_list(value: object) -> AnyArray:
-    """One vector of a JSON body, (1, d) float64."""
+    """One vector of a JSON body, (1, d) float64; or of a MessagePack one, of float32's bytes."""
+    if type(value) is bytes:
+        return _from_bytes(value, "vector")[None, :]
     if type(value) is not list or not value:
         refuse("vector: expected a list of numbers", "a list of numbers", value)
     return from_lists([value], "vector")
 
 
 def from_lists(value: object, name: str = "vectors") -> AnyArray:
-    """Vectors of a JSON body, (m, d) float64."""
+    """Vectors of a JSON body, (m, d) float64; or of a MessagePack one, each of float32's bytes.
+
+    All of them in one piece of bytes give (m d,), as the length of one is not known here.
+    """
+    if type(value) is bytes:
+        return _from_bytes(value, name)
+    if type(value) is list and value and type(value[0]) is bytes:
+        return _from_pieces(value, name)
     if type(value) is not list or not value:
         refuse(f"{name}: expected a list of vectors", "a list of lists of numbers", value)
     for number, row in enumerate(value):
@@ -48,7 +57,34 @@ def from_lists(value: object, name: str = "vectors") -> AnyArray:
     return np.array(value, dtype=np.float64)
 
 
-def from_raw(body: bytearray, dimension: int) -> AnyArray:
+def _from_bytes(value: bytes, name: str) -> AnyArray:
+    if not value or len(value) % _FLOAT32_BYTES:
+        refuse(
+            f"{name}: expected bytes of little-endian float32 values, found {len(value)} bytes",
+            f"a multiple of {_FLOAT32_BYTES} bytes, at least one value",
+            len(value),
+        )
+    return np.frombuffer(value, dtype="<f4")
+
+
+def _from_pieces(value: list[object], name: str) -> AnyArray:
+    """Vectors of one length, each a piece of bytes."""
+    rows = []
+    for number, row in enumerate(value):
+        where = f"{name}[{number}]"
+        if type(row) is not bytes:
+            refuse(f"{where}: expected bytes, as {name}[0] is", "bytes", row)
+        rows.append(_from_bytes(row, where))
+        if len(rows[-1]) != len(rows[0]):
+            refuse(
+                f"{where} has {len(rows[-1])} values, but {name}[0] has {len(rows[0])}",
+                len(rows[0]),
+                len(rows[-1]),
+            )
+    return np.stack(rows)
+
+
+def from_raw(body: bytearray | memoryview, dimension: int) -> AnyArray:
     """Vectors sent as nothing but little-endian float32 values, row after row."""
     width = _FLOAT32_BYTES * dimension
     if not body or len(body) % width:

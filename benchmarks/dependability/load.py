@@ -116,7 +116,8 @@ class Load:
         self._command = [
             sys.executable, "-m", "benchmarks.dependability.load", "--port", str(port),
             "--path", path, "--body", str(body), "--width", str(4 * vectors.shape[1]),
-            "--output", str(self._output), "--connections", str(connections), *(["--rate", str(rate)] if rate else []),
+            "--output", str(self._output), "--connections", str(connections),
+            *(["--rate", str(rate)] if rate else []),
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self._saw: Seen | None = None

@@ -90,7 +90,7 @@ def under_load(
 def swap(client: Client) -> str:
     """Let the other version go live, and wait until it answers; its name."""
     versions = client.list_versions(NAME)
-    other = next(version.name for version in versions if not version.live)
+    other = next(one.version for one in versions if not one.live)
     client.activate_version(NAME, other)
     until(lambda: client.search(NAME, id=0, k=1).version == other, f"{other} to answer", 60)
     return other

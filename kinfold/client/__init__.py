@@ -18,6 +18,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from kinfold.client.answers import (
+    Activated,
     CollectionInfo,
     CollectionState,
     Hit,
@@ -46,6 +47,7 @@ from kinfold.client.errors import (
 from kinfold.client.retry import Patience
 
 __all__ = [
+    "Activated",
     "AsyncClient",
     "AuthError",
     "BuildEndedError",

@@ -39,6 +39,7 @@ class Hit(Answered):
     id: Id
     score: float
     similarity: float
+    group: Any = None
     payload: dict[str, Any] | None = None
     explain: list[Share] | None = None
 
@@ -48,6 +49,7 @@ class Result(Answered):
 
     hits: list[Hit]
     reached: int = 0
+    matched: int | None = None
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -148,13 +150,34 @@ class CollectionInfo(Answered):
 
 
 class VersionInfo(Answered):
-    """One version of a collection."""
+    """One version of a collection; `own_bytes` is what removing it would free."""
 
-    name: str
+    version: str
     live: bool
     created: datetime | None = None
+    damaged: str | None = None
     rows: int | None = None
+    dimension: int | None = None
+    models: list[str] = Field(default_factory=list)
     bytes: int | None = None
+    own_bytes: int | None = None
+
+
+class Activated(Answered):
+    """A version that is live now.
+
+    Attributes
+    ----------
+    previous:
+        The one that was live before.
+    serving:
+        Whether the process that was asked answers from it already.
+    """
+
+    collection: str
+    version: str
+    previous: str | None = None
+    serving: bool = True
 
 
 class JobProgress(Answered):

@@ -23,8 +23,11 @@ WALK_STEPS = 4
 points of mAP at most, and take twice the time of a row."""
 
 BLOCK_VALUES = 1 << 22
-"""Values computed in one go; bounds the memory of the buffers to about 200 MB, and
-is how often progress is reported."""
+"""Values held in one go; bounds the memory of the buffers to about 200 MB."""
+
+SLICE_ROWS = 2048
+"""Rows computed in one go: how often progress is reported, and an interrupt heard, about twice a
+second. No result depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +139,16 @@ def diffuse(
             listed = np.ascontiguousarray(nearest[first : first + count, : cap - 1])
             if listed.shape[1] == 0:
                 listed = np.full((count, 1), NOTHING)
-        diffuse_rows(
-            indptr, indices, matrix.data, numbers[first : first + count], listed,
-            alpha, cap, WALK_STEPS, mass, tolerance, max_iterations, threads,
-            columns, values, diagonal, lengths, iterations, converged,
-        )  # fmt: skip
+        for begin in range(0, count, SLICE_ROWS):
+            here = slice(begin, min(begin + SLICE_ROWS, count))
+            diffuse_rows(
+                indptr, indices, matrix.data, numbers[first:][here], listed[here],
+                alpha, cap, WALK_STEPS, mass, tolerance, max_iterations, threads,
+                columns[here], values[here], diagonal[here], lengths[here], iterations[here],
+                converged[here],
+            )  # fmt: skip
+            if here.stop < count:
+                progress(Progress("diffusion", first + here.stop, numbers.size))
         report.add(first, lengths[:count], iterations[:count], converged[:count])
         block_indptr = np.zeros(count + 1, dtype=np.int64)
         np.cumsum(lengths[:count], out=block_indptr[1:])

@@ -130,6 +130,18 @@ class Payload:
                 self._check_shown(name, column)
         return taken
 
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A whole column, mapped; all of it is held against its buffers first."""
+        column = self._table.column(name)
+        try:
+            column.validate(full=True)
+        except (pa.ArrowException, ValueError) as error:
+            raise CorruptIndexError(
+                f"{self._path}: corrupt: column {name!r} cannot be read: {error}; "
+                "run `kinfold verify`"
+            ) from None
+        return column
+
     def _check_shown(self, name: str, column: pa.ChunkedArray) -> None:
         """Arrow holds times that Python's types cannot, and fails only when they are asked for."""
         try:

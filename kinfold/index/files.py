@@ -104,7 +104,7 @@ class HashingFile:
         self._file.close()
 
 
-def write_npy_header(file: HashingFile, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+def write_npy_header(file: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
     """Start a ``.npy`` file (format 1.0) of a known shape, its values to follow in C order."""
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)

@@ -27,7 +27,7 @@ FORMAT_VERSION = 1
 """Goes up when a reader of the older format could not read the newer one."""
 
 MANIFEST = "manifest.json"
-_MOST_BYTES = 4 << 20
+MOST_MANIFEST_BYTES = 4 << 20
 _VERSION_NAME = re.compile(r"[0-9T.]+Z-([0-9a-f]{12})")
 
 MODEL_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
@@ -36,6 +36,9 @@ MODEL_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 ModelName = Annotated[str, StringConstraints(pattern=rf"^{MODEL_NAME}$")]
 FileName = Annotated[str, StringConstraints(pattern=rf"^(models/{MODEL_NAME}/)?{MODEL_NAME}$")]
 """Relative and inside the version's folder, whoever wrote the manifest."""
+
+
+StageKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FileInfo(BaseModel):
@@ -134,6 +137,11 @@ class Manifest(BaseModel):
     default_model: str
     models: dict[ModelName, ModelInfo]
     measured: dict[str, float] = Field(default_factory=dict)
+    stages: dict[str, StageKey] = Field(
+        default_factory=dict,
+        description="What each stage of the build depended on, as one hash: stages of a later "
+        "build with an equal one need not be done again.",
+    )
     files: dict[FileName, FileInfo]
 
     @model_validator(mode="after")
@@ -164,15 +172,22 @@ def read_manifest(version: Path) -> Manifest:
     path = version / MANIFEST
     try:
         with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+            content = file.read(MOST_MANIFEST_BYTES + 1)
     except FileNotFoundError:
         raise FormatError(
             f"{version}: expected an index or one version of it, found no {MANIFEST}"
         ) from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) > _MOST_BYTES:
-        raise CorruptIndexError(f"{path}: expected at most {_MOST_BYTES} bytes, found more")
+    # Resolved, so that "." and links to a version are checked like the version itself.
+    named = _VERSION_NAME.fullmatch(version.resolve().name)
+    return parse_manifest(path, content, named[1] if named else None)
+
+
+def parse_manifest(path: Path, content: bytes, expected: str | None = None) -> Manifest:
+    """Check a manifest's content; `path` is for messages, `expected` its `digest` if known."""
+    if len(content) > MOST_MANIFEST_BYTES:
+        raise CorruptIndexError(f"{path}: expected at most {MOST_MANIFEST_BYTES} bytes, found more")
     values = _parse(path, content)
     found = values.get("format_version")
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
@@ -182,11 +197,9 @@ def read_manifest(version: Path) -> Manifest:
             f"{path}: written by a newer kinfold (format {found}, this one reads up to "
             f"{FORMAT_VERSION}); upgrade kinfold to open it"
         )
-    # Resolved, so that "." and links to a version are checked like the version itself.
-    named = _VERSION_NAME.fullmatch(version.resolve().name)
-    if named is not None and digest(content) != named[1]:
+    if expected is not None and digest(content) != expected:
         raise CorruptIndexError(
-            f"{path}: corrupt: expected content hash {named[1]} as in the folder's name, "
+            f"{path}: corrupt: expected content hash {expected} as in the folder's name, "
             f"found {digest(content)}"
         )
     try:

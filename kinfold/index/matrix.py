@@ -10,7 +10,7 @@ import numpy as np
 from kinfold.arrays import AnyArray, Floats, UInt32s
 from kinfold.diffusion import RowBlock
 from kinfold.index import layout
-from kinfold.index.publish import VersionWriter
+from kinfold.index.writing import FileWriter
 from kinfold.neighbors import NeighborLists
 
 
@@ -31,7 +31,7 @@ def stored_values(
 
 
 def write_matrix(
-    writer: VersionWriter,
+    writer: FileWriter,
     model: str,
     rows: int,
     blocks: Iterable[RowBlock],
@@ -77,7 +77,7 @@ def write_matrix(
     return first_rows, int(indptr[-1])
 
 
-def write_graph(writer: VersionWriter, model: str, lists: NeighborLists) -> None:
+def write_graph(writer: FileWriter, model: str, lists: NeighborLists) -> None:
     """Write what live changes need of the graph."""
     writer.array(layout.neighbors_file(model), lists.ids)
     writer.array(layout.similarities_file(model), lists.similarities)

@@ -4,13 +4,13 @@
     <path>/LOCK                       held (flock) by the one process that writes
     <path>/versions/<time>-<hash>/    a published version, never changed again
     <path>/versions/.building-…/      a version being written; swept away by the next build
+    <path>/.work/                     what a build that can be resumed has finished
 
 A reader sees the old version or the new one, whole, whatever happens to the writer.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -23,29 +23,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-import pyarrow as pa
-
-from kinfold.arrays import AnyArray
-from kinfold.errors import BusyError, CorruptIndexError, FormatError, InputError
-from kinfold.index.files import HashingFile, disk_errors, sync_folder, write_npy_header
-from kinfold.index.manifest import MANIFEST, FileInfo, Manifest, digest
+from kinfold.errors import BusyError, FormatError, InputError
+from kinfold.index.files import disk_errors, sync_folder
+from kinfold.index.manifest import MANIFEST, Manifest, digest
+from kinfold.index.writing import FileWriter
 
 COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """What the folder of a collection may be called inside a data folder: no name leads out of it."""
 
 CURRENT = "CURRENT"
 VERSIONS = "versions"
+WORK = ".work"
 _LOCK = "LOCK"
 _BUILDING = ".building-"
 _FRESH = f".{CURRENT}-"
 _FRESH_SECONDS = 60
-_COPY_BYTES = 1 << 22
 _MOST_NAME_BYTES = 256
 _CURRENT_CONTENT = re.compile(rb"([A-Za-z0-9][A-Za-z0-9._-]*)\n?")
 
 
-class VersionWriter:
+class VersionWriter(FileWriter):
     """Writes the files of one version; use as a context manager, then `publish`.
 
     Leaving the block without publishing (an error, an interrupt) removes what was written. A
@@ -53,10 +50,8 @@ class VersionWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._files: dict[str, FileInfo] = {}
+        super().__init__(path, path / VERSIONS / f"{_BUILDING}{secrets.token_hex(8)}")
         self._lock: int | None = None
-        self.folder = path / VERSIONS / f"{_BUILDING}{secrets.token_hex(8)}"
 
     def __enter__(self) -> Self:
         with disk_errors(self.path, "build"):
@@ -68,7 +63,7 @@ class VersionWriter:
             (self.path / VERSIONS).mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                self._acquire(self._lock)
+                _acquire(self.path, self._lock)
                 self._sweep()
                 self.folder.mkdir()
             except BaseException:
@@ -85,15 +80,6 @@ class VersionWriter:
         shutil.rmtree(self.folder, ignore_errors=True)
         self._release()
 
-    def _acquire(self, lock: int) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(
-                f"{self.path}: another process is building this collection; wait for it or "
-                "build into another one"
-            ) from None
-
     def _release(self) -> None:
         if self._lock is not None:
             # Closing alone would leave it with every child forked meanwhile.
@@ -107,73 +93,10 @@ class VersionWriter:
             if entry.name.startswith(_BUILDING):
                 shutil.rmtree(entry, ignore_errors=True)
         for entry in self.path.glob(f"{_FRESH}*"):
-            # Going back to an older version takes no lock, and may be at work right now.
+            # Going back to an older version takes another lock, and may be at work right now.
             with suppress(FileNotFoundError):
                 if time.time() - entry.stat().st_mtime > _FRESH_SECONDS:
                     entry.unlink()
-
-    @contextmanager
-    def file(self, name: str) -> Iterator[HashingFile]:
-        """Open a new file of the version; its size and hash are noted at the end."""
-        target = self.folder / name
-        with disk_errors(self.path, f"writing {name}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file = HashingFile(target)
-            try:
-                yield file
-                size, sha256 = file.finish()
-            except BaseException:
-                with suppress(OSError):
-                    file.close()
-                raise
-        self._files[name] = FileInfo(bytes=size, sha256=sha256)
-
-    def array(self, name: str, values: AnyArray) -> None:
-        """Write an array as ``.npy``, C order, little endian."""
-        if values.dtype.hasobject:
-            raise InputError(f"{name}: expected an array of numbers, found dtype {values.dtype}")
-        values = np.ascontiguousarray(values)
-        little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-        with self.file(name) as file:
-            write_npy_header(file, little.dtype, little.shape)
-            if little.size:
-                file.write(little.reshape(-1).view(np.uint8))
-
-    def link(self, name: str, source: Path, info: FileInfo) -> None:
-        """Take over a file of another version of this collection, without a copy if possible.
-
-        Both versions then name the same file, which neither ever changes. `info` goes with it, so
-        that damage done before still shows.
-        """
-        target = self.folder / name
-        with disk_errors(self.path, f"linking {name}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(source, target)
-            except OSError as error:
-                if error.errno in {errno.ENOENT, errno.ENOSPC, errno.EDQUOT}:
-                    raise
-                # Not every file system has links, nor as many as are asked for.
-                self.copy(name, source, info)
-        self._files[name] = info
-
-    def copy(self, name: str, source: Path, info: FileInfo) -> None:
-        """Copy a file in, held against its size and hash on the way."""
-        with self.file(name) as file, source.open("rb") as original:
-            while piece := original.read(_COPY_BYTES):
-                file.write(piece)
-        if self._files[name] != info:
-            raise CorruptIndexError(
-                f"{source}: corrupt: expected sha256 {info.sha256}, found "
-                f"{self._files[name].sha256}"
-            )
-
-    def table(self, name: str, table: pa.Table) -> None:
-        """Write a table as an uncompressed Arrow file, which maps without decoding."""
-        with self.file(name) as file:
-            sink = pa.PythonFile(file, mode="w")
-            with pa.ipc.new_file(sink, table.schema) as writer:
-                writer.write_table(table)
 
     def publish(self, **fields: Any) -> str:
         """Write the manifest, make all of it durable, and let the version go live.
@@ -188,22 +111,28 @@ class VersionWriter:
         str
             The name of the version.
         """
-        content = Manifest(files=dict(sorted(self._files.items())), **fields).to_bytes()
-        name = f"{_stamp()}-{digest(content)}"
+        content = Manifest(files=dict(sorted(self.files.items())), **fields).to_bytes()
+        with self.file(MANIFEST) as file:
+            file.write(content)
+        return self.go_live(content)
+
+    def go_live(self, manifest: bytes) -> str:
+        """As `publish`, of files among which the manifest, of this content, is written already."""
+        name = f"{_stamp()}-{digest(manifest)}"
         final = self.path / VERSIONS / name
         with disk_errors(self.path, "publishing"):
-            with self.file(MANIFEST) as file:
-                file.write(content)
             for folder in [self.folder, *(p for p in self.folder.rglob("*") if p.is_dir())]:
                 sync_folder(folder)
-            self.folder.rename(final)
-            try:
-                sync_folder(final.parent)
-                point_at(self.path, name)
-            except BaseException:
-                if not _is_live(final):
-                    shutil.rmtree(final, ignore_errors=True)
-                raise
+            # Nobody who removes versions may come between: it is not the live one yet.
+            with switching(self.path):
+                self.folder.rename(final)
+                try:
+                    sync_folder(final.parent)
+                    point_at(self.path, name)
+                except BaseException:
+                    if not _is_live(final):
+                        shutil.rmtree(final, ignore_errors=True)
+                    raise
         return name
 
 
@@ -219,8 +148,52 @@ def _is_live(version: Path) -> bool:
     return False
 
 
+def _acquire(path: Path, lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BusyError(
+            f"{path}: another process is building this collection; wait for it or build into "
+            "another one"
+        ) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Hold the writer's lock without writing a version; raises `BusyError` where one is built."""
+    with disk_errors(path, "locking"):
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _acquire(path, lock)
+        yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
+
+
+@contextmanager
+def switching(path: Path) -> Iterator[None]:
+    """Keep others from changing `CURRENT` and from removing versions, for a moment.
+
+    Not the writer's lock, which a build holds for as long as it runs: going back to an older
+    version must not wait for that. Waits; nobody holds this one for longer than a few renames.
+    """
+    with disk_errors(path, "locking"):
+        folder = os.open(path / VERSIONS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with disk_errors(path, "locking"):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)
+        os.close(folder)
+
+
 def point_at(path: Path, name: str) -> None:
-    """Make `name` the live version, by rename: readers see the old name or the new one."""
+    """Make `name` the live version, by rename: readers see the old name or the new one.
+
+    Within `switching`, where somebody might remove that version meanwhile.
+    """
     fresh = path / f"{_FRESH}{secrets.token_hex(4)}"
     with disk_errors(path, "publishing"):
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s
-from kinfold.errors import CorruptIndexError
+from kinfold.errors import CorruptIndexError, FormatError
 from kinfold.index import layout
 from kinfold.index.columns import Payload, open_arrow
 from kinfold.index.files import map_npy
@@ -20,6 +20,8 @@ from kinfold.index.manifest import Manifest, ModelInfo, read_manifest
 from kinfold.index.publish import live_version
 from kinfold.metric import Measure
 from kinfold.neighbors import ExactEngine, FaissEngine, KnnEngine
+
+_MOST_SWITCHES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,20 @@ def open_stored(path: Path) -> StoredIndex:
 
     Sizes and headers of all files are checked; their content is not read (see `verify`).
     """
-    version = live_version(path)
+    for _ in range(_MOST_SWITCHES):
+        version = live_version(path)
+        try:
+            return _open_version(version)
+        except FormatError:
+            # It may have been removed below our hands, after another one went live.
+            if live_version(path) == version:
+                raise
+    return _open_version(live_version(path))
+
+
+def _open_version(version: Path) -> StoredIndex:
     manifest = read_manifest(version)
-    _check_sizes(version, manifest)
+    check_sizes(version, manifest)
     measure = Measure(manifest.metric, manifest.metric_scale)
     rows, dimension = manifest.rows, manifest.dimension
     vectors = map_npy(version / layout.VECTORS, "<f4", (rows, dimension))
@@ -174,7 +187,7 @@ def _open_payload(version: Path, manifest: Manifest) -> Payload | None:
     return Payload(version / layout.PAYLOAD, manifest.rows, manifest.payload_columns)
 
 
-def _check_sizes(version: Path, manifest: Manifest) -> None:
+def check_sizes(version: Path, manifest: Manifest) -> None:
     """Refuse missing and truncated files before any library maps them."""
     for name, info in manifest.files.items():
         path = version / name

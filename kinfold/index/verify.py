@@ -74,14 +74,19 @@ def verify(path: str | Path, progress: ProgressCallback = silent) -> VerifyRepor
     ]
     if report.ok:
         try:
-            width = check_positions(version / layout.NEIGHBORS, manifest.rows)
-            map_npy(version / layout.SIMILARITIES, "<f4", (manifest.rows, width))
-            for model in open_stored(version).models.values():
-                check_matrix(model, manifest.rows)
-                check_neighbors(version, model.name, manifest.rows)
+            check_structure(version, manifest.rows)
         except KinfoldError as error:
             report.problems.append(str(error))
     return report
+
+
+def check_structure(version: Path, rows: int) -> None:
+    """What hashes do not say: that the files of a version, as they are, make an index."""
+    width = check_positions(version / layout.NEIGHBORS, rows)
+    map_npy(version / layout.SIMILARITIES, "<f4", (rows, width))
+    for model in open_stored(version).models.values():
+        check_matrix(model, rows)
+        check_neighbors(version, model.name, rows)
 
 
 def check_matrix(model: StoredModel, rows: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinfold.arrays import AnyArray, Float32s, UInt32s
+from kinfold.arrays import AnyArray, Bools, Float32s, UInt32s
 from kinfold.kernels.jit import kernel, signed, unsigned
 
 # A float16 shifted by 13 bits into a float32's place, the sign being zero, is the same number
@@ -60,6 +60,23 @@ def scatter_float16(
         total += unsigned((before == np.float32(0)) & (after > np.float32(0)))
         scores[column] = after
     return signed(total)
+
+
+@kernel()
+def keep_allowed(scores: Float32s, touched: UInt32s, count: int, allowed: Bools) -> int:
+    """Take the columns that are not ``allowed`` (n,) out of what was touched.
+
+    Clears their scores; the others keep their order in `touched`. Returns how many are left.
+    """
+    kept = unsigned(0)
+    for t in range(unsigned(count)):
+        column = touched[t]
+        if allowed[column]:
+            touched[kept] = column
+            kept += unsigned(1)
+        else:
+            scores[column] = np.float32(0)
+    return signed(kept)
 
 
 @kernel()
@@ -168,6 +185,7 @@ __all__ = [
     "best_touched",
     "fill_up",
     "find_in_row",
+    "keep_allowed",
     "scatter_float16",
     "scatter_float32",
 ]

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import faiss
 import numpy as np
 
-from kinfold.arrays import NOTHING, AnyArray, Float32s, UInt32s
+from kinfold.arrays import NOTHING, AnyArray, Float32s, UInt8s, UInt32s
 from kinfold.config import Neighbors
 from kinfold.errors import CorruptIndexError
 from kinfold.kernels.compare import (
@@ -37,6 +37,8 @@ HNSW_LINKS = 16
 HNSW_BUILD_BEAM = 80
 HNSW_SEARCH_BEAM = 64
 IVF_PROBE_SHARE = 0.02
+MOST_WIDENING = 8
+"""By how much a beam grows at most where few rows may be given."""
 
 
 class KnnEngine(Protocol):
@@ -51,6 +53,18 @@ class KnnEngine(Protocol):
         """The k nearest rows of each query, (m, k) uint32, in no promised order.
 
         `NOTHING` fills up lists that an approximate engine could not fill.
+        """
+        ...
+
+    def candidates_among(self, queries: Float32s, k: int, bits: UInt8s, share: float) -> UInt32s:
+        """As `candidates`, of the rows whose bit is set.
+
+        Parameters
+        ----------
+        bits:
+            One a row, the first of them the lowest of a byte.
+        share:
+            Of the rows, those whose bit is set.
         """
         ...
 
@@ -79,6 +93,24 @@ class ExactEngine:
     def candidates(self, queries: Float32s, k: int) -> UInt32s:
         """See `KnnEngine.candidates`."""
         _, found = faiss.knn(queries, self._vectors, k, metric=self._metric)
+        return _as_positions(found)
+
+    def candidates_among(self, queries: Float32s, k: int, bits: UInt8s, share: float) -> UInt32s:
+        """See `KnnEngine.candidates_among`."""
+        rows, dimension = self._vectors.shape
+        queries = np.ascontiguousarray(queries)
+        closeness = np.empty((queries.shape[0], k), dtype=np.float32)
+        found = np.empty((queries.shape[0], k), dtype=np.int64)
+        arrays = (
+            faiss.swig_ptr(queries), faiss.swig_ptr(self._vectors), dimension, queries.shape[0],
+            rows, k, faiss.swig_ptr(closeness), faiss.swig_ptr(found),
+        )  # fmt: skip
+        allowed = _selector(bits)
+        library: Any = faiss
+        if self._metric == faiss.METRIC_L2:
+            library.knn_L2sqr(*arrays, None, allowed)
+        else:
+            library.knn_inner_product(*arrays, allowed)
         return _as_positions(found)
 
 
@@ -120,6 +152,20 @@ class FaissEngine:
         parameters = None
         if self.kind == "hnsw" and k > HNSW_SEARCH_BEAM:
             parameters = faiss.SearchParametersHNSW(efSearch=2 * k)  # type: ignore[attr-defined]
+        return self._search(queries, k, parameters)
+
+    def candidates_among(self, queries: Float32s, k: int, bits: UInt8s, share: float) -> UInt32s:
+        """See `KnnEngine.candidates_among`."""
+        library: Any = faiss
+        if self.kind == "hnsw":
+            # A walk through the graph meets items that may be given as rarely as there are any.
+            beam = int(max(HNSW_SEARCH_BEAM, 2 * k) * min(1 / share, MOST_WIDENING))
+            parameters = library.SearchParametersHNSW(sel=_selector(bits), efSearch=beam)
+        else:
+            parameters = library.SearchParametersIVF(sel=_selector(bits), nprobe=self._index.nprobe)
+        return self._search(queries, k, parameters)
+
+    def _search(self, queries: Float32s, k: int, parameters: Any) -> UInt32s:
         try:
             _, found = self._index.search(queries, k, params=parameters)
         except (RuntimeError, MemoryError) as error:
@@ -159,6 +205,14 @@ class FaissEngine:
                 f"found {index.ntotal} of dimension {index.d}"
             )
         return cls(index, kind)
+
+
+def _selector(bits: UInt8s) -> Any:
+    """What tells faiss which rows it may give."""
+    library: Any = faiss
+    selector = library.IDSelectorBitmap(bits.shape[0], faiss.swig_ptr(bits))
+    selector.referenced_objects = [bits]  # faiss only points at them
+    return selector
 
 
 def _as_positions(found: AnyArray) -> UInt32s:

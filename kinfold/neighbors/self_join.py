@@ -12,6 +12,10 @@ from kinfold.neighbors.lists import NeighborLists
 from kinfold.progress import Progress, ProgressCallback, silent
 
 BATCH_ROWS = 4096
+_LEAST_BATCH_ROWS = 256
+_BATCH_OPERATIONS = 4e10
+"""Of one batch of an exact search: about a second, after which progress is told and an interrupt
+heard."""
 
 
 def self_join(
@@ -41,8 +45,12 @@ def self_join(
     rows = vectors.shape[0]
     ids = np.empty((rows, k), dtype=np.uint32)
     values = np.empty((rows, k), dtype=np.float32)
-    for start in range(0, rows, BATCH_ROWS):
-        end = min(start + BATCH_ROWS, rows)
+    step = BATCH_ROWS
+    if engine.kind == "exact":
+        affordable = int(_BATCH_OPERATIONS / (2.0 * rows * vectors.shape[1]))
+        step = min(step, max(affordable, _LEAST_BATCH_ROWS))
+    for start in range(0, rows, step):
+        end = min(start + step, rows)
         queries = np.ascontiguousarray(vectors[start:end])
         found, _ = closest(engine, vectors, measure, queries, k + 1, parallel=True)
         without_self(found, start, ids[start:end])

@@ -11,29 +11,31 @@ import pyarrow as pa
 
 from kinfold.arrays import AnyArray
 from kinfold.config import BuildConfig
-from kinfold.index import FORMAT_VERSION, VersionWriter
+from kinfold.index import FORMAT_VERSION, VersionWriter, layout
 from kinfold.index.publish import VERSIONS
-from kinfold.metric import Measure
-from kinfold.neighbors import (
-    NeighborLists,
-    choose_engine,
-    estimate_recall,
-    scaled_measure,
-    self_join,
+from kinfold.index.writing import FileWriter
+from kinfold.pipeline.events import BuildCallback, Plan, nobody
+from kinfold.pipeline.inputs import Inputs, ModelPlan, check_inputs, chosen, tuned
+from kinfold.pipeline.keys import array_hash, matrix_hash, table_hash
+from kinfold.pipeline.model import model_info
+from kinfold.pipeline.run import Run
+from kinfold.pipeline.stages import (
+    ITEMS,
+    NEIGHBORS,
+    VECTORS,
+    ChoiceResult,
+    Content,
+    DiffusionResult,
+    Outcome,
+    Stage,
+    Stages,
+    all_stages,
+    choice_stage,
 )
-from kinfold.pipeline.gallery import (
-    make_engine,
-    store_items,
-    store_lists,
-    store_vectors,
-)
-from kinfold.pipeline.inputs import ModelPlan, as_payload, plan_models, tuned
-from kinfold.pipeline.model import write_model
-from kinfold.pipeline.stopwatch import Stopwatch
+from kinfold.pipeline.workshop import Done, Shelf, Workshop, planned
 from kinfold.progress import ProgressCallback, silent
 from kinfold.search import Index, open_index
 from kinfold.threads import limited_threads
-from kinfold.validate import as_gallery, as_ids
 from kinfold.version import __version__
 
 
@@ -96,66 +98,156 @@ def publish(
     *,
     models: Mapping[str, BuildConfig] | None = None,
     threads: int | None = None,
+    resume: bool = False,
+    fresh: bool = False,
+    told: BuildCallback = nobody,
 ) -> str:
-    """As `build`, but returns the name of the version that went live instead of opening it."""
-    gallery = as_gallery(vectors)
-    rows = gallery.shape[0]
-    plans = plan_models(config, models, rows)
-    checked_ids = None if ids is None else as_ids(ids, rows)
-    table = as_payload(payload, rows)
-    given = [config or BuildConfig()] if models is None else list(models.values())
+    """As `build`, but returns the name of the version that went live instead of opening it.
+
+    Parameters
+    ----------
+    resume:
+        Keep every finished stage when the build ends early, in any way, so that the next one goes
+        on from there; and take over from the live version what would come out the same.
+    fresh:
+        With `resume`: do not take over anything from before.
+    told:
+        Called with what happens to the stages, from the calling thread.
+    """
+    inputs = check_inputs(vectors, ids, payload, config, models)
+    progress = progress or silent
     with limited_threads(threads) as count, VersionWriter(Path(path)) as writer:
-        plans = [
-            tuned(plan, wanted, gallery, progress or silent, count)
-            for plan, wanted in zip(plans, given, strict=True)
-        ]
-        return _write(writer, plans, gallery, checked_ids, table, progress or silent, count)
+        shop = Workshop(writer, told, resume=resume, fresh=fresh)
+        content = content_of(inputs, shop.shelf, progress)
+        plans, choices = list[ModelPlan](), list[Stage]()
+        for plan in inputs.plans:
+            given = inputs.given[plan.name]
+            if given.auto:
+                choices.append(choice_stage(content, plan.name, given))
+                plans.append(_chosen(shop, choices[-1], plan, inputs, progress, count))
+            else:
+                plans.append(plan)
+        stages = all_stages(content, plans, choices)
+        live = shop.shelf.live
+        told(Plan(tuple(shop.expect(stages)), None if live is None else live.name))
+        run = Run(shop, inputs, stages, plans, progress, count)
+        run.all()
+        shop.gather()
+        version = writer.publish(**_fields(shop, run, inputs, stages, plans))
+        shop.finish()
+        return version
 
 
-def _write(
-    writer: VersionWriter,
-    plans: Sequence[ModelPlan],
-    gallery: AnyArray,
-    ids: AnyArray | None,
-    payload: pa.Table | None,
+def plan_build(
+    vectors: AnyArray,
+    path: str | Path,
+    ids: Sequence[int] | Sequence[str] | AnyArray | None = None,
+    payload: Mapping[str, Sequence[Any]] | pa.Table | None = None,
+    config: BuildConfig | None = None,
+    progress: ProgressCallback | None = None,
+    *,
+    models: Mapping[str, BuildConfig] | None = None,
+    fresh: bool = False,
+) -> Plan:
+    """What `publish` with `resume` would do; writes nothing, takes no lock.
+
+    Where `auto` has not chosen yet, the stages of its model are all still to do.
+    """
+    inputs = check_inputs(vectors, ids, payload, config, models)
+    shelf = Shelf(Path(path), empty=fresh)
+    content = content_of(inputs, shelf, progress or silent)
+    plans, choices, unknown = list[ModelPlan](), list[Stage](), set[str | None]()
+    for plan in inputs.plans:
+        known = plan
+        if inputs.given[plan.name].auto:
+            choices.append(choice_stage(content, plan.name, inputs.given[plan.name]))
+            done = shelf.find(choices[-1])
+            if done is None:
+                unknown.add(plan.name)
+            else:
+                known = _as_chosen(plan, done, content.rows)
+        plans.append(known)
+    stages = all_stages(content, plans, choices)
+    found = shelf.plan(stages)
+    for stage in stages:
+        # The first choice decides about neighbours too.
+        if stage.model in unknown or (unknown and stage.kind == NEIGHBORS):
+            found[stage.name] = None
+    return Plan(tuple(planned(stages, found)), None if shelf.live is None else shelf.live.name)
+
+
+def content_of(inputs: Inputs, shelf: Shelf, progress: ProgressCallback) -> Content:
+    """What the build is made of, looked at once."""
+    rows, dimension = inputs.gallery.shape
+    vectors = matrix_hash(inputs.gallery, progress)
+    known = None
+    manifest = shelf.manifest
+    if manifest is not None and layout.VECTORS in manifest.files:
+        same = manifest.metric == inputs.plans[0].config.metric
+        if same and manifest.files[layout.VECTORS].sha256 == vectors:
+            # The version's own vectors, prepared already: once more would change their last bits.
+            known = manifest.stages.get(VECTORS)
+    return Content(
+        rows, dimension, vectors, array_hash(inputs.ids), table_hash(inputs.payload), known
+    )
+
+
+def _chosen(
+    shop: Workshop,
+    stage: Stage,
+    wanted: ModelPlan,
+    inputs: Inputs,
     progress: ProgressCallback,
     threads: int,
-) -> str:
-    """All stages; returns the version's name."""
-    rows, dimension = gallery.shape
-    first, watch = plans[0].config, Stopwatch()
-    unscaled = Measure(first.metric)
-    with watch.stage("vectors"):
-        vectors = store_vectors(writer, gallery, unscaled, progress)
-        store_items(writer, ids, payload)
-    kind = choose_engine(first.neighbors, rows, dimension)
-    with watch.stage("neighbors"):
-        engine = make_engine(writer, kind, vectors, unscaled, progress)
-        width = max(plan.width(rows) for plan in plans)
-        raw = self_join(engine, vectors, unscaled, width, progress)
-        recall = 1.0
-        if kind != "exact":
-            recall = estimate_recall(raw, vectors, unscaled, first.k_d)
-        measure = scaled_measure(raw, unscaled, first.k_d)
-        lists = NeighborLists(raw.ids, measure.similarity(raw.similarities))
-        store_lists(writer, lists.first(max(plan.k_m for plan in plans)))
-    infos = {
-        plan.name: write_model(writer, plan, lists, vectors, measure, progress, threads)
-        for plan in plans
+) -> ModelPlan:
+    """The plan with what `auto` chooses."""
+
+    def choose(_writer: FileWriter) -> Outcome:
+        found = tuned(wanted, inputs.given[wanted.name], inputs.gallery, progress, threads)
+        if found.tuning is None:
+            raise ValueError(f"{wanted.name}: auto gave no reason")
+        return Outcome(ChoiceResult(config=found.config, tuning=found.tuning), {})
+
+    return _as_chosen(wanted, shop.run(stage, choose), inputs.gallery.shape[0])
+
+
+def _as_chosen(wanted: ModelPlan, done: Done, rows: int) -> ModelPlan:
+    result = done.result
+    if not isinstance(result, ChoiceResult):
+        raise TypeError(f"{wanted.name}: expected a choice, found {type(result).__name__}")
+    return chosen(wanted, result.config, result.tuning, rows)
+
+
+def _fields(
+    shop: Workshop, run: Run, inputs: Inputs, stages: Stages, plans: Sequence[ModelPlan]
+) -> dict[str, Any]:
+    """What the manifest says, but for the files."""
+    rows, dimension = inputs.gallery.shape
+    found = {name: done.result.model_dump() for name, done in shop.done.items()}
+    seconds = {name: done.measured for name, done in shop.done.items()}
+    shared = [stages.vectors, stages.items, stages.knn, stages.neighbors]
+    infos = {}
+    for plan in plans:
+        similarity, diffusion = stages.models[plan.name]
+        infos[plan.name] = model_info(
+            plan,
+            DiffusionResult.model_validate(found[diffusion.name]),
+            seconds[similarity.name] | seconds[diffusion.name],
+        )
+    return {
+        "format_version": FORMAT_VERSION,
+        "kinfold_version": __version__,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "rows": rows,
+        "dimension": dimension,
+        "metric": run.measure.metric,
+        "metric_scale": run.measure.scale,
+        "ids": found[ITEMS]["ids"],
+        "payload_columns": found[ITEMS]["payload_columns"],
+        "engine": stages.engine,
+        "neighbor_recall": found[NEIGHBORS]["recall"],
+        "default_model": plans[0].name,
+        "models": infos,
+        "measured": {name: s for stage in shared for name, s in seconds[stage.name].items()},
+        "stages": stages.keys,
     }
-    return writer.publish(
-        format_version=FORMAT_VERSION,
-        kinfold_version=__version__,
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        rows=rows,
-        dimension=dimension,
-        metric=measure.metric,
-        metric_scale=measure.scale,
-        ids="rows" if ids is None else ("int64" if ids.dtype.kind == "i" else "string"),
-        payload_columns=[] if payload is None else payload.column_names,
-        engine=kind,
-        neighbor_recall=recall,
-        default_model=plans[0].name,
-        models=infos,
-        measured=watch.seconds,
-    )

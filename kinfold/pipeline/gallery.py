@@ -6,20 +6,32 @@ import numpy as np
 import pyarrow as pa
 
 from kinfold.arrays import AnyArray, Float32s
-from kinfold.index import VersionWriter, layout
-from kinfold.index.files import map_npy, write_npy_header
+from kinfold.index import layout
+from kinfold.index.files import write_npy_header
+from kinfold.index.writing import FileWriter
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, FaissEngine, KnnEngine, NeighborLists
+from kinfold.neighbors import (
+    FaissEngine,
+    KnnEngine,
+    NeighborLists,
+    estimate_recall,
+    scaled_measure,
+    self_join,
+)
+from kinfold.neighbors.engine import EngineKind
+from kinfold.pipeline.stages import WIDE, ItemsResult, NeighborsResult, Nothing, Outcome
+from kinfold.pipeline.stopwatch import Stopwatch
 from kinfold.progress import Progress, ProgressCallback
 from kinfold.validate import as_float32, check_lengths, normalised, row_chunks
 
 
-def store_vectors(
-    writer: VersionWriter, gallery: AnyArray, measure: Measure, progress: ProgressCallback
-) -> Float32s:
-    """Check, normalise and write the vectors piece by piece; returns them mapped."""
+def make_vectors(
+    writer: FileWriter, gallery: AnyArray, measure: Measure, progress: ProgressCallback
+) -> Outcome:
+    """Check, normalise and write the vectors piece by piece."""
     rows, dimension = gallery.shape
-    with writer.file(layout.VECTORS) as file:
+    watch = Stopwatch()
+    with watch.stage("vectors"), writer.file(layout.VECTORS) as file:
         write_npy_header(file, np.dtype("<f4"), (rows, dimension))
         for piece in row_chunks(rows, dimension):
             chunk = as_float32(gallery[piece], "vectors", piece.start)
@@ -29,11 +41,22 @@ def store_vectors(
                 check_lengths(chunk, "vectors", piece.start)
             file.write(np.ascontiguousarray(chunk))
             progress(Progress("vectors", piece.stop, rows))
-    return map_npy(writer.folder / layout.VECTORS, "<f4", (rows, dimension))
+    return Outcome(Nothing(), watch.seconds)
 
 
-def store_items(writer: VersionWriter, ids: AnyArray | None, payload: pa.Table | None) -> None:
+def make_items(writer: FileWriter, ids: AnyArray | None, payload: pa.Table | None) -> Outcome:
     """Write ids, their order, and the payload, those that there are."""
+    watch = Stopwatch()
+    with watch.stage("items"):
+        _write_items(writer, ids, payload)
+    result = ItemsResult(
+        ids="rows" if ids is None else ("int64" if ids.dtype.kind == "i" else "string"),
+        payload_columns=[] if payload is None else payload.column_names,
+    )
+    return Outcome(result, watch.seconds)
+
+
+def _write_items(writer: FileWriter, ids: AnyArray | None, payload: pa.Table | None) -> None:
     if ids is not None:
         kind = pa.int64() if ids.dtype.kind == "i" else pa.large_string()
         column = pa.array(ids.tolist() if ids.dtype.kind == "U" else ids, type=kind)
@@ -45,26 +68,62 @@ def store_items(writer: VersionWriter, ids: AnyArray | None, payload: pa.Table |
 
 
 def make_engine(
-    writer: VersionWriter,
-    kind: str,
+    writer: FileWriter,
+    kind: EngineKind,
     vectors: Float32s,
     measure: Measure,
     progress: ProgressCallback,
-) -> KnnEngine:
-    """The kNN index, written unless it is the vectors themselves."""
+) -> Outcome:
+    """Make and write the kNN index, unless it is the vectors themselves."""
     if kind == "exact":
-        return ExactEngine(vectors, measure)
-    engine = FaissEngine.empty("hnsw" if kind == "hnsw" else "ivf", vectors, measure)
-    rows, dimension = vectors.shape
-    for piece in row_chunks(rows, 64 * dimension):
-        engine.add(vectors[piece])
-        progress(Progress("knn index", piece.stop, rows))
-    with writer.file(layout.ENGINE) as file:
-        engine.save(file.write)
-    return engine
+        return Outcome(Nothing(), {})
+    watch = Stopwatch()
+    with watch.stage("knn"):
+        engine = FaissEngine.empty(kind, vectors, measure)
+        rows, dimension = vectors.shape
+        for piece in row_chunks(rows, 64 * dimension):
+            engine.add(vectors[piece])
+            progress(Progress("knn index", piece.stop, rows))
+        with writer.file(layout.ENGINE) as file:
+            engine.save(file.write)
+    return Outcome(Nothing(), watch.seconds)
 
 
-def store_lists(writer: VersionWriter, lists: NeighborLists) -> None:
+def make_neighbors(
+    writer: FileWriter,
+    engine: KnnEngine,
+    vectors: Float32s,
+    measure: Measure,
+    *,
+    width: int,
+    stored: int,
+    k_d: int,
+    progress: ProgressCallback,
+) -> Outcome:
+    """Find every item's `width` nearest neighbours and write the first `stored` of them.
+
+    Parameters
+    ----------
+    measure:
+        Without a scale, which is part of the result.
+    k_d:
+        Neighbours that the estimate of recall, and the scale, look at.
+    """
+    watch = Stopwatch()
+    with watch.stage("neighbors"):
+        raw = self_join(engine, vectors, measure, width, progress)
+        recall = 1.0
+        if engine.kind != "exact":
+            recall = estimate_recall(raw, vectors, measure, k_d)
+        scaled = scaled_measure(raw, measure, k_d)
+        lists = NeighborLists(raw.ids, scaled.similarity(raw.similarities))
+        store_lists(writer, lists.first(stored))
+        if width > stored:
+            writer.array(WIDE, lists.ids)
+    return Outcome(NeighborsResult(recall=recall, scale=scaled.scale), watch.seconds)
+
+
+def store_lists(writer: FileWriter, lists: NeighborLists) -> None:
     """Write the neighbours of every item: for seeds, and for models that are added later."""
     writer.array(layout.NEIGHBORS, lists.ids)
     writer.array(layout.SIMILARITIES, lists.similarities)

@@ -19,6 +19,7 @@ from kinfold.similarity import SimilarityModel, resolve
 from kinfold.similarity.width import list_width
 from kinfold.tuning import automatic
 from kinfold.tuning.candidates import free_parameters
+from kinfold.validate import as_gallery, as_ids
 
 DEFAULT_MODEL = "default"
 
@@ -49,6 +50,43 @@ class ModelPlan:
         """Neighbours that the self-join has to find: for models, graph and truncation."""
         beyond = self.config.max_row - 1 if self.config.truncation == "nearest" else 0
         return min(max(self.k_m, beyond), rows - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a build was given, checked but for the vectors' values.
+
+    Attributes
+    ----------
+    plans:
+        The models, the default first.
+    given:
+        Their configurations as they were given, which tell what was left open.
+    """
+
+    gallery: AnyArray
+    ids: AnyArray | None
+    payload: pa.Table | None
+    plans: list[ModelPlan]
+    given: dict[str, BuildConfig]
+
+
+def check_inputs(
+    vectors: AnyArray,
+    ids: Sequence[int] | Sequence[str] | AnyArray | None,
+    payload: Mapping[str, Sequence[Any]] | pa.Table | None,
+    config: BuildConfig | None,
+    models: Mapping[str, BuildConfig] | None,
+) -> Inputs:
+    """Refuse what can be refused before anything is computed or written."""
+    gallery = as_gallery(vectors)
+    rows = gallery.shape[0]
+    plans = plan_models(config, models, rows)
+    checked_ids = None if ids is None else as_ids(ids, rows)
+    table = as_payload(payload, rows)
+    given = [config or BuildConfig()] if models is None else list(models.values())
+    names = [plan.name for plan in plans]
+    return Inputs(gallery, checked_ids, table, plans, dict(zip(names, given, strict=True)))
 
 
 def plan_models(
@@ -110,10 +148,13 @@ def tuned(
     if not given.auto:
         return wanted
     report = automatic(vectors, given, threads, progress)
-    return replace(
-        plan(wanted.name, report.config if report.changed else given, vectors.shape[0]),
-        tuning=report.info,
-    )
+    config = report.config if report.changed else given
+    return chosen(wanted, config, report.info, vectors.shape[0])
+
+
+def chosen(wanted: ModelPlan, config: BuildConfig, info: TuningInfo, rows: int) -> ModelPlan:
+    """The plan with the configuration that was chosen for it."""
+    return replace(plan(wanted.name, config, rows), tuning=info)
 
 
 def fitted(config: BuildConfig, rows: int) -> BuildConfig:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from kinfold.neighbors import NeighborLists, self_join
 from kinfold.pipeline.gallery import store_lists
 from kinfold.pipeline.inputs import ModelPlan, plan, tuned
 from kinfold.pipeline.model import write_model
+from kinfold.pipeline.stages import DIFFUSION, NEIGHBORS, SIMILARITY, keys_of_added
 from kinfold.progress import ProgressCallback, silent
 from kinfold.threads import limited_threads
 from kinfold.version import __version__
@@ -61,8 +63,9 @@ def add_model(
         info = write_model(
             writer, planned, lists, index.vectors, index.measure, progress or silent, count
         )
+        stages = keys_of_added(index.manifest, planned)
         return _publish(
-            writer, index, {name: info}, index.manifest.default_model, replaced=replaced
+            writer, index, {name: info}, index.manifest.default_model, stages, replaced=replaced
         )
 
 
@@ -110,8 +113,14 @@ def take_model(
             files |= {file: file for file in replaced}
         for file, target in files.items():
             writer.copy(target, source.version / file, source.manifest.files[file])
+        known = source.manifest.stages
+        stages = {
+            f"{kind}:{name}": known[f"{kind}:{wanted}"]
+            for kind in (SIMILARITY, DIFFUSION)
+            if f"{kind}:{wanted}" in known
+        }
         return _publish(
-            writer, index, {name: model}, index.manifest.default_model, replaced=replaced
+            writer, index, {name: model}, index.manifest.default_model, stages, replaced=replaced
         )
 
 
@@ -225,6 +234,7 @@ def _publish(
     index: StoredIndex,
     added: dict[str, ModelInfo],
     default_model: str,
+    stages: Mapping[str, str] = MappingProxyType({}),
     without: str | None = None,
     replaced: Collection[str] = (),
 ) -> str:
@@ -234,6 +244,13 @@ def _publish(
         if file not in replaced and (gone is None or not file.startswith(gone)):
             writer.link(file, index.version / file, info)
     models = {name: info for name, info in index.manifest.models.items() if name != without}
+    # Lists that were replaced are those of no stage that a build has.
+    kept = {
+        stage: key
+        for stage, key in index.manifest.stages.items()
+        if not (replaced and stage == NEIGHBORS)
+        and (without is None or stage.partition(":")[2] != without)
+    }
     fields = index.manifest.model_dump(exclude={"files", "models"})
     return writer.publish(
         **fields
@@ -242,5 +259,6 @@ def _publish(
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "default_model": default_model,
             "models": models | added,
+            "stages": kept | dict(stages),
         }
     )

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinfold.arrays import Float32s, UInt32s
+from kinfold.arrays import Bools, Float32s, UInt32s
 from kinfold.errors import CorruptIndexError
 from kinfold.index import StoredModel
 from kinfold.kernels.combine import (
     best_touched,
     fill_up,
     find_in_row,
+    keep_allowed,
     scatter_float16,
     scatter_float32,
 )
@@ -56,11 +57,13 @@ class Combiner:
         weights: Float32s,
         found: UInt32s,
         scores: Float32s,
+        allowed: Bools | None = None,
     ) -> int:
         """The best items by F_j = sum_i weights_i scales_i C_ij scales_j.
 
-        Written to `found` and `scores` (k,), ties by position. Returns how many there are, at most
-        k; the rest of the two arrays is not touched.
+        Of those that are `allowed`, (n,) and read-only; None allows all. Written to `found` and
+        `scores` (k,), ties by position. Returns how many there are, at most k; the rest of the
+        two arrays is not touched.
         """
         scratch = self._scratch()
         places = [
@@ -84,6 +87,8 @@ class Combiner:
                     f"{self._rows}; run `kinfold verify`"
                 )
             count = reached
+        if allowed is not None:
+            count = keep_allowed(scratch.scores, scratch.touched, count, allowed)
         return int(
             best_touched(
                 scratch.scores, scratch.touched, count, model.scales, found.shape[0], found, scores

@@ -9,23 +9,40 @@ from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """The k best items of m queries, best first.
+    """The best items of m queries, best first.
+
+    The arrays are as wide as the longest list, w <= k; a plain search fills all k. A shorter list
+    ends with padding: position `kinfold.arrays.NOTHING`, id -1 (None among strings), score and
+    similarity 0. Such a list is complete: no other item is allowed, similar enough, or of a group
+    that has room.
 
     Attributes
     ----------
     ids:
-        (m, k) the user's own ids: int64, or str objects.
+        (m, w) the user's own ids: int64, or str objects.
     scores:
-        (m, k) float32. For a diffusion model the relative score F = S·C: comparable within one
-        query only, larger is better, 0 for items that the diffusion did not reach. For ``knn``
-        the similarity.
+        (m, w) float32, what the hits are ranked by.
+
+        ================  ======================================================  =============
+        diffusion model   F = S·C: comparable within one query only; 0 for items  [0, ∞)
+                          that the diffusion did not reach
+        knn               the similarity                                          as below
+        several, rrf      sum of 1 / (60 + rank) over the models                  [0, models/61]
+        several, score    sum of each model's score as a share of its best        [0, models]
+        ================  ======================================================  =============
     similarities:
-        (m, k) float32, absolute: what the index's metric says of query and item alone.
+        (m, w) float32, absolute: what the index's metric says of query and item alone. In
+        [-1, 1] for cosine (up to rounding), (0, 1] for l2, any number for inner products.
     positions:
-        (m, k) uint32 gallery positions.
+        (m, w) uint32 gallery positions.
     reached:
         (m,) int64: how many of a query's hits the diffusion reached. The others follow in the
         order of plain kNN.
+    counts:
+        (m,) int64: how many hits each query has.
+    matched:
+        (m,) int64: how many items the filter allows, the query's own left out; without a filter
+        all of them.
     """
 
     ids: AnyArray
@@ -33,9 +50,24 @@ class Hits:
     similarities: Float32s
     positions: UInt32s
     reached: Int64s
+    counts: Int64s
+    matched: Int64s
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
+
+    def part(self, begin: int, end: int) -> Hits:
+        """The hits of the queries from `begin` to before `end`; nothing is copied."""
+        rows = slice(begin, end)
+        return Hits(
+            self.ids[rows],
+            self.scores[rows],
+            self.similarities[rows],
+            self.positions[rows],
+            self.reached[rows],
+            self.counts[rows],
+            self.matched[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)

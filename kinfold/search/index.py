@@ -12,18 +12,23 @@ import pyarrow as pa
 
 from kinfold.arrays import NOTHING, AnyArray, Float32s, UInt32s
 from kinfold.config import Seeds
-from kinfold.errors import InputError, UnknownNameError
-from kinfold.index import Manifest, StoredIndex, StoredModel, open_stored
+from kinfold.errors import InputError
+from kinfold.index import Manifest, StoredIndex, open_stored
 from kinfold.index.ids import Id
+from kinfold.kernels.combine import keep_allowed
 from kinfold.search.combine import entry
-from kinfold.search.fusion import FUSIONS, Fusion
+from kinfold.search.fusion import Fusion
 from kinfold.search.hits import Explanation, Hits
-from kinfold.search.ranker import Question, Ranker
-from kinfold.search.seeds import SEEDS
+from kinfold.search.ranker import Ranker, without
+from kinfold.search.reader import KNN, Reader
+from kinfold.search.select import Selector
+from kinfold.search.selection import NO_SELECTION, FilterLike
+from kinfold.search.timings import SearchTimings
 from kinfold.validate import as_queries
 
-KNN = "knn"
-"""The model name that asks for plain nearest neighbours."""
+__all__ = ["KNN", "Index", "open_index"]
+
+_NO_ITEMS: UInt32s = np.empty(0, dtype=np.uint32)
 
 
 def open_index(path: str | Path) -> Index:
@@ -46,6 +51,8 @@ class Index:
     def __init__(self, stored: StoredIndex) -> None:
         self._stored = stored
         self._ranker = Ranker(stored)
+        self._selector = Selector(stored, self._ranker)
+        self._reader = Reader(stored, self.models)
 
     def __len__(self) -> int:
         return self._stored.manifest.rows
@@ -120,8 +127,18 @@ class Index:
         k_q: int | None = None,
         seeds: Seeds | None = None,
         fusion: Fusion | None = None,
+        filter: FilterLike | None = None,
+        offset: int = 0,
+        min_similarity: float | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
+        timings: SearchTimings | None = None,
     ) -> Hits:
         """The k best items of each query.
+
+        With a filter, an offset, a least similarity or groups a query has min(k, what is left)
+        hits: `Hits.counts` says how many, `Hits.matched` how many items the filter allows, and k
+        may exceed what there is. Fewer than k hits mean that there are no more.
 
         Parameters
         ----------
@@ -139,18 +156,36 @@ class Index:
         fusion:
             How several models become one: ``"rrf"`` by reciprocal ranks (the default), or
             ``"score"`` by their scores as shares of each model's best.
+        filter:
+            Which items may be hits, by the payload: see `kinfold.search.filters`. The diffusion
+            runs through the others all the same.
+        offset:
+            Hits that are passed over, the best ones.
+        min_similarity:
+            Leave out hits whose similarity is below it, and go on down the ranking.
+        group_by:
+            A column of the payload of each value of which at most `group_size` hits are given,
+            the best ones. Items without a value stand for themselves.
+        timings:
+            Where to add up what each stage takes.
 
         Raises
         ------
         InputError
-            Wrong dimension, NaN, zero vector (cosine), k out of range.
+            Wrong dimension, NaN, zero vector (cosine), k out of range, a filter or a column that
+            cannot be used.
         UnknownNameError
             No such model.
         """
         prepared = as_queries(queries, self.dimension, self._stored.measure.normalises)
-        k = self._check_count("k", k)
-        question = self._question(model, k_q, seeds, fusion)
-        return self._hits(*self._ranker.rank(prepared, k, question))
+        question = self._reader.question(model, k_q, seeds, fusion)
+        selection = self._reader.selection(filter, offset, min_similarity, group_by, group_size)
+        if selection is None:
+            k = self._reader.count("k", k)
+            return self._hits(*self._ranker.rank(prepared, k, question, timings), len(self))
+        own = [_NO_ITEMS] * prepared.shape[0]
+        k = self._reader.count("k", k, bounded=False)
+        return self._selector.select(prepared, own, k, question, selection, timings)
 
     def search_by_id(
         self,
@@ -161,6 +196,12 @@ class Index:
         k_q: int | None = None,
         seeds: Seeds | None = None,
         fusion: Fusion | None = None,
+        filter: FilterLike | None = None,
+        offset: int = 0,
+        min_similarity: float | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
+        timings: SearchTimings | None = None,
     ) -> Hits:
         """The k best items for items of the gallery, each item itself left out.
 
@@ -168,24 +209,52 @@ class Index:
         """
         if isinstance(ids, str | int | np.integer):
             raise InputError(f"ids: expected a list of ids, found the single value {ids!r}")
-        k = self._check_count("k", k, itself=True)
-        own = np.array([self.position(item) for item in ids], dtype=np.uint32)
+        question = self._reader.question(model, k_q, seeds, fusion)
+        selection = self._reader.selection(filter, offset, min_similarity, group_by, group_size)
+        k = self._reader.count("k", k, itself=True, bounded=selection is None)
+        own = self._reader.positions(ids)
         prepared = np.ascontiguousarray(self.vectors[own])
-        question = self._question(model, k_q, seeds, fusion)
-        wide, wide_scores, wide_similarities, reached = self._ranker.rank(prepared, k + 1, question)
-        positions = np.empty((own.size, k), dtype=np.uint32)
-        scores = np.empty((own.size, k), dtype=np.float32)
-        similarities = np.empty((own.size, k), dtype=np.float32)
-        for row in range(own.size):
-            mine = np.flatnonzero(wide[row] == own[row])
-            gone = int(mine[0]) if mine.size else k
-            keep = np.arange(k + 1) != gone
-            positions[row] = wide[row][keep]
-            scores[row] = wide_scores[row][keep]
-            similarities[row] = wide_similarities[row][keep]
-            if gone < reached[row]:
-                reached[row] -= 1
-        return self._hits(positions, scores, similarities, reached)
+        if selection is not None:
+            alone = list(own.reshape(-1, 1))
+            return self._selector.select(prepared, alone, k, question, selection, timings)
+        ranked = self._ranker.rank(prepared, k + 1, question, timings)
+        return self._hits(*without(own, *ranked), len(self) - 1)
+
+    def search_examples(
+        self,
+        positive: Sequence[Id],
+        negative: Sequence[Id] = (),
+        k: int = 10,
+        model: str | Sequence[str] | None = None,
+        *,
+        k_q: int | None = None,
+        seeds: Seeds | None = None,
+        fusion: Fusion | None = None,
+        filter: FilterLike | None = None,
+        offset: int = 0,
+        min_similarity: float | None = None,
+        group_by: str | None = None,
+        group_size: int = 1,
+        timings: SearchTimings | None = None,
+    ) -> Hits:
+        """The k best items for several examples of the gallery at once, these left out.
+
+        One query: what is like all of `positive` and unlike `negative`. A diffusion model ranks by
+        the mean of F over the positive examples less its mean over the negative ones (what is not
+        positive counts as not reached); where single vectors are compared, in plain kNN and in
+        `Hits.similarities`, 2·mean(positive) - mean(negative) stands for them, or the mean of
+        the positive ones alone. Options and hits as in `search`; k may exceed what there is.
+        """
+        question = self._reader.question(model, k_q, seeds, fusion)
+        k = self._reader.count("k", k, bounded=False)
+        selection = self._reader.selection(filter, offset, min_similarity, group_by, group_size)
+        return self._selector.select_like(
+            *self._reader.examples(positive, negative),
+            k,
+            question,
+            selection or NO_SELECTION,
+            timings,
+        )
 
     def explain(
         self,
@@ -203,7 +272,7 @@ class Index:
         column = self.position(id)
         if model is not None and not isinstance(model, str):
             raise InputError("explain: expected one model, found several; explain them one by one")
-        question = self._question(model, k_q, seeds)
+        question = self._reader.question(model, k_q, seeds)
         chosen = question.models[0]
         if chosen is None:
             raise InputError("explain: plain kNN has nothing to explain; name a diffusion model")
@@ -247,9 +316,17 @@ class Index:
             if model != KNN:
                 self.explain(probe, hits.ids[0, 0], model)
         self.search(probe, 2, self.models)
+        allowed = np.ones(2, dtype=np.bool_)
+        allowed.flags.writeable = False  # as those of a mask are
+        keep_allowed(np.zeros(2, dtype=np.float32), ranked, 0, allowed)
 
     def _hits(
-        self, positions: UInt32s, scores: Float32s, similarities: Float32s, reached: AnyArray
+        self,
+        positions: UInt32s,
+        scores: Float32s,
+        similarities: Float32s,
+        reached: AnyArray,
+        matched: int,
     ) -> Hits:
         if (positions == NOTHING).any():
             row = int(np.flatnonzero((positions == NOTHING).any(axis=1))[0])
@@ -259,53 +336,15 @@ class Index:
                 f"only {count} items for query {row}; ask for fewer, or build with "
                 "neighbors = 'exact'"
             )
-        return Hits(self.ids_of(positions), scores, similarities, positions, reached)
-
-    def _question(
-        self,
-        model: str | Sequence[str] | None,
-        k_q: int | None,
-        seeds: Seeds | None,
-        fusion: Fusion | None = None,
-    ) -> Question:
-        """How to search, checked."""
-        names = [self.manifest.default_model] if model is None else model
-        names = [names] if isinstance(names, str) else list(names)
-        if not names:
-            raise InputError("model: expected at least one name, found none")
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise InputError(f"model: {repeated[0]!r} is named twice")
-        if k_q is not None:
-            k_q = self._check_count("k_q", k_q)
-        if seeds is not None and seeds not in SEEDS:
-            raise InputError(f"seeds: expected {_either(SEEDS)}, found {seeds!r}")
-        if fusion is not None and fusion not in FUSIONS:
-            raise InputError(f"fusion: expected {_either(FUSIONS)}, found {fusion!r}")
-        return Question([self._model(name) for name in names], k_q, seeds, fusion or FUSIONS[0])
-
-    def _model(self, name: str) -> StoredModel | None:
-        """The model of a name; None is plain kNN."""
-        if name == KNN:
-            return None
-        if name not in self._stored.models:
-            raise UnknownNameError(
-                f"no model {name!r} in this index; it has: {', '.join(self.models)}"
-            )
-        return self._stored.models[name]
-
-    def _check_count(self, name: str, value: int, itself: bool = False) -> int:
-        most = len(self) - 1 if itself else len(self)
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise InputError(f"{name}: expected a whole number of at least 1, found {value!r}")
-        if value > most:
-            without = " besides the item itself" if itself else ""
-            raise InputError(f"{name} = {value}, but the gallery holds {most} items{without}")
-        return int(value)
+        m, k = positions.shape
+        return Hits(
+            self.ids_of(positions), scores, similarities, positions, reached,
+            counts=np.full(m, k), matched=np.full(m, matched),
+        )  # fmt: skip
 
     def iterate_rows(self, model: str | None = None) -> Iterator[tuple[UInt32s, Float32s]]:
         """Rows of C one by one as (columns, values): for analysis and tests, not for queries."""
-        chosen = self._model(self.manifest.default_model if model is None else model)
+        chosen = self._reader.model(self.manifest.default_model if model is None else model)
         if chosen is None:
             raise InputError("plain kNN has no matrix C; name a diffusion model")
         for row in range(len(self)):
@@ -316,7 +355,3 @@ class Index:
                 chosen.columns[block][begin:end],
                 values.astype(np.float32) / np.float32(chosen.info.value_scale),
             )
-
-
-def _either(names: Sequence[str]) -> str:
-    return " or ".join(repr(name) for name in names)

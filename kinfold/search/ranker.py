@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 
-from kinfold.arrays import NOTHING, AnyArray, Float32s, UInt32s
+from kinfold.arrays import NOTHING, AnyArray, Bools, Float32s, UInt32s
 from kinfold.config import Seeds
 from kinfold.index import StoredIndex, StoredModel
 from kinfold.kernels.compare import closeness
@@ -15,6 +16,7 @@ from kinfold.neighbors.engine import nearest
 from kinfold.search.combine import Combiner
 from kinfold.search.fusion import KNN_DEPTH, Fusion, contributions
 from kinfold.search.seeds import seed_weights
+from kinfold.search.timings import SearchTimings
 
 Ranked = tuple[UInt32s, Float32s, Float32s, AnyArray]
 """Positions, scores, similarities, each (m, k), and how many of each row were reached, (m,)."""
@@ -50,13 +52,25 @@ class Ranker:
         self._rows = stored.manifest.rows
         self._combiner = Combiner(self._rows)
 
-    def rank(self, queries: Float32s, k: int, question: Question) -> Ranked:
+    def rank(
+        self,
+        queries: Float32s,
+        k: int,
+        question: Question,
+        timings: SearchTimings | None = None,
+    ) -> Ranked:
         """The k best items of each of (m, d) prepared queries."""
+        begin = perf_counter()
         if question.models == [None]:
             positions, similarities = self.neighbors(queries, k)
             reached = np.zeros(queries.shape[0], dtype=np.int64)
+            if timings is not None:
+                timings.add("knn", perf_counter() - begin)
             return positions, similarities.copy(), similarities, reached
-        neighbors = self.neighbors(queries, self._depth(k, question))
+        neighbors = self.neighbors(queries, self.depth(k, question))
+        if timings is not None:
+            timings.add("knn", perf_counter() - begin)
+            begin = perf_counter()
         seeds = {
             model.name: self.seeds(neighbors, model, question)
             for model in question.models
@@ -72,14 +86,21 @@ class Ranker:
                 found, _, weights = seeds[model.name]
                 size = self._combiner.combine(model, found[row], weights[row], *out)
             else:
-                size = self._fuse(row, neighbors, seeds, question, *out)
+                own = {
+                    name: self.everything(self._stored.models[name], found[row], weights[row])
+                    for name, (found, _, weights) in seeds.items()
+                }
+                nearby = neighbors[0][row, :KNN_DEPTH], neighbors[1][row, :KNN_DEPTH]
+                size = self.fuse(question, own, nearby, *out)
             reached[row] = size
             if size < k:
                 self.fill(neighbors[0][row], positions[row], scores[row], size)
             similarities[row] = self.similarity(queries[row], positions[row])
+        if timings is not None:
+            timings.add("combine", perf_counter() - begin)
         return positions, scores, similarities, reached
 
-    def _depth(self, k: int, question: Question) -> int:
+    def depth(self, k: int, question: Question) -> int:
         """Neighbours of a query that its answer takes."""
         wanted = [k]
         for model in question.models:
@@ -89,30 +110,46 @@ class Ranker:
                 wanted.append(question.seed_count(model, self._rows))
         return max(wanted)
 
-    def _fuse(
+    def everything(
         self,
-        row: int,
-        neighbors: tuple[UInt32s, Float32s],
-        seeds: dict[str, tuple[UInt32s, Float32s, Float32s]],
+        model: StoredModel,
+        seeds: UInt32s,
+        weights: Float32s,
+        allowed: Bools | None = None,
+        most: int | None = None,
+    ) -> tuple[UInt32s, Float32s]:
+        """All that a model reaches, or the best `most` of it, with scores, best first."""
+        width = min(self._rows, seeds.shape[0] * model.info.longest_row)
+        width = width if most is None else min(width, most)
+        found, scores = np.empty(width, dtype=np.uint32), np.empty(width, dtype=np.float32)
+        size = self._combiner.combine(model, seeds, weights, found, scores, allowed)
+        return found[:size], scores[:size]
+
+    def fuse(
+        self,
         question: Question,
+        own: Mapping[str, tuple[UInt32s, Float32s]],
+        nearby: tuple[UInt32s, Float32s],
         positions: UInt32s,
         scores: Float32s,
     ) -> int:
+        """The best items by what several models say together; returns how many there are.
+
+        Parameters
+        ----------
+        own:
+            By name all that each diffusion model reaches.
+        nearby:
+            The `KNN_DEPTH` nearest with their similarities: what plain kNN says.
+        """
         lists = []
         for model in question.models:
             if model is None:
-                nearby = neighbors[0][row, :KNN_DEPTH]
                 # Shares of the best one need a scale that starts at zero.
-                closeness = self._stored.measure.relative(neighbors[1][row, :KNN_DEPTH])
-                lists.append(contributions(nearby, np.maximum(closeness, 0), question.fusion))
+                closeness = self._stored.measure.relative(nearby[1])
+                lists.append(contributions(nearby[0], np.maximum(closeness, 0), question.fusion))
             else:
-                found, _, weights = seeds[model.name]
-                most = min(self._rows, found.shape[1] * model.info.longest_row)
-                everything = np.empty(most, dtype=np.uint32), np.empty(most, dtype=np.float32)
-                size = self._combiner.combine(model, found[row], weights[row], *everything)
-                lists.append(
-                    contributions(everything[0][:size], everything[1][:size], question.fusion)
-                )
+                lists.append(contributions(*own[model.name], question.fusion))
         return self._combiner.fuse(lists, positions, scores)
 
     def fill(self, ranked: UInt32s, positions: UInt32s, scores: Float32s, size: int) -> int:
@@ -147,3 +184,27 @@ class Ranker:
         measure = self._stored.measure
         closeness(query, self._stored.vectors, positions, measure.by_distance, out)
         return measure.similarity(out)
+
+
+def without(
+    own: UInt32s,
+    wide: UInt32s,
+    wide_scores: Float32s,
+    wide_similarities: Float32s,
+    reached: AnyArray,
+) -> Ranked:
+    """Rankings (m, k + 1) less one item each, ``own`` (m,), or less the last one."""
+    m, k = wide.shape[0], wide.shape[1] - 1
+    positions = np.empty((m, k), dtype=np.uint32)
+    scores = np.empty((m, k), dtype=np.float32)
+    similarities = np.empty((m, k), dtype=np.float32)
+    for row in range(m):
+        mine = np.flatnonzero(wide[row] == own[row])
+        gone = int(mine[0]) if mine.size else k
+        keep = np.arange(k + 1) != gone
+        positions[row] = wide[row][keep]
+        scores[row] = wide_scores[row][keep]
+        similarities[row] = wide_similarities[row][keep]
+        if gone < reached[row]:
+            reached[row] -= 1
+    return positions, scores, similarities, reached

@@ -12,7 +12,7 @@ from kinfold.arrays import Float32s
 from kinfold.config import NamedSpec, SimilaritySpec
 from kinfold.errors import KinfoldError
 from kinfold.neighbors import NeighborLists
-from kinfold.progress import ProgressCallback, silent
+from kinfold.progress import Progress, ProgressCallback, silent
 from kinfold.similarity.registry import Cost, SimilarityModel, register, resolve
 
 
@@ -75,8 +75,10 @@ class Mean(SimilarityModel):
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         total = np.zeros(lists.similarities.shape, dtype=np.float32)
-        for member in self.members:
-            total += member.recalculate(lists, vectors, progress)
+        for number, member in enumerate(self.members):
+            if number:
+                progress(Progress("similarity", number, len(self.members), "models"))
+            total += member.recalculate(lists, vectors)
         total /= np.float32(len(self.members))
         if self.power > 0:
             total *= np.clip(lists.similarities, 0, 1) ** np.float32(self.power)

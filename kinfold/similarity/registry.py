@@ -14,7 +14,7 @@ from kinfold.config import SimilaritySpec, describe
 from kinfold.errors import InputError, UnknownNameError
 from kinfold.kernels.compare import order_lists
 from kinfold.neighbors import NeighborLists
-from kinfold.progress import ProgressCallback, silent
+from kinfold.progress import Progress, ProgressCallback, silent
 
 
 class Cost(NamedTuple):
@@ -111,9 +111,22 @@ def apply_models(
     progress: ProgressCallback = silent,
 ) -> NeighborLists:
     """Apply models one after the other, each list put back in descending order after each."""
-    for model in models:
-        similarities = model.recalculate(lists, vectors, progress)
+    chain = list(models)
+    for number, model in enumerate(chain):
+        part = _part(progress, number, len(chain))
+        similarities = model.recalculate(lists, vectors, part)
         ids = lists.ids.copy()
         order_lists(ids, similarities)
         lists = NeighborLists(ids, np.asarray(similarities, dtype=np.float32))
+        part(Progress("similarity", 1, 1))
     return lists
+
+
+def _part(progress: ProgressCallback, number: int, count: int) -> ProgressCallback:
+    """The callback of one model of a chain: its share of all of them, in percent."""
+
+    def told(event: Progress) -> None:
+        share = (number + event.done / event.total) / count
+        progress(Progress("similarity", int(100 * share + 1e-6), 100, "percent"))
+
+    return told

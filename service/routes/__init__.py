@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi.routing import APIRoute
 
-from service.routes import collections, operation, search
+from service.routes import collections, operation, search, snapshots, versions
 
-GROUPS = (search.router, collections.router, operation.router)
+GROUPS = (search.router, collections.router, versions.router, snapshots.router, operation.router)
 """All routers, in the order of the description."""
 
 

@@ -36,18 +36,22 @@ async def health() -> Response:
     responses={
         200: answered(
             Readiness,
-            "No collection is warming up any more.",
+            "All collections of the start are warmed up or failed.",
             {"status": "ready", "collections": [COLLECTION_EXAMPLE]},
         ),
         **problems(NOT_READY),
     },
 )
 async def readiness(request: Request) -> Response:
-    """Ready once every collection is warmed up or failed, unless all of them failed."""
-    states = service_of(request).collections.states()
-    warming = [state.name for state in states if state.status == "warming"]
+    """Ready once every collection of the start is warmed up or failed, unless all of them failed.
+
+    Collections that are added later, and empty ones, do not change that.
+    """
+    collections = service_of(request).collections
+    warming, states = collections.unsettled(), collections.states()
     failed = [state.name for state in states if state.status == "failed"]
-    if warming or (failed and len(failed) == len(states)):
+    usable = any(state.status in ("ready", "warming") for state in states)
+    if warming or (failed and not usable):
         raise ProblemError(
             NOT_READY,
             f"warming up: {', '.join(warming)}"
@@ -55,7 +59,8 @@ async def readiness(request: Request) -> Response:
             else f"no collection can be used; failed: {', '.join(failed)}",
             collections=[state.model_dump() for state in states],
         )
-    return as_json(Readiness(status="degraded" if failed else "ready", collections=states))
+    degraded = any(state.reason is not None for state in states)
+    return as_json(Readiness(status="degraded" if degraded else "ready", collections=states))
 
 
 @router.get("/openapi.json", include_in_schema=False)

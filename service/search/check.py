@@ -6,13 +6,24 @@ from collections.abc import Sequence
 
 from kinfold.search import Index
 from kinfold.search.index import KNN
+from kinfold.search.selection import MOST_EXAMPLES
 from service.collections import OpenCollection
-from service.problems import INVALID_REQUEST, TOO_MANY, UNKNOWN_MODEL, ProblemError, shown
+from service.problems import (
+    INVALID_REQUEST,
+    TOO_MANY,
+    UNKNOWN_COLUMN,
+    UNKNOWN_MODEL,
+    ProblemError,
+    shown,
+)
+from service.requests import SearchOptions
 from service.search.question import Search
 from service.settings import Settings
 
 MOST_EXPLAINED = 100
 """Hits that one request may have explained: each costs about as much as a search."""
+
+_HERE = "this service allows"
 
 
 def check(search: Search, collection: OpenCollection, settings: Settings) -> None:
@@ -20,21 +31,46 @@ def check(search: Search, collection: OpenCollection, settings: Settings) -> Non
     options = search.options
     names = search.names(collection.index)
     _check_models(names, options.explain, collection.index)
+    _check_columns(options, collection.index)
     rows = len(collection.index)
-    wanted = options.k_q or 1
-    _at_most("k", options.k, settings.max_k, "this service allows")
-    _at_most("k_q", wanted, settings.max_k, "this service allows")
+    wanted, depth = options.k_q or 1, options.offset + options.k
+    _at_most("offset + k" if options.offset else "k", depth, settings.max_k, _HERE)
+    _at_most("k_q", wanted, settings.max_k, _HERE)
     _at_most("k_q", wanted, rows, "the collection holds")
-    if search.queries is None:
+    if search.is_plain and search.queries is None:
         _at_most("k", options.k, rows - 1, "the collection holds besides the item itself")
-    else:
+    elif search.is_plain:
         _at_most("k", options.k, rows, "the collection holds")
-    product = len(names) * len(search) * max(options.k, wanted)
+    examples = len(search.positive) + len(search.negative)
+    _at_most("positive and negative examples", examples, MOST_EXAMPLES, _HERE)
+    product = len(names) * max(len(search), examples) * max(depth, wanted)
     what = "queries × k" if len(names) == 1 else "models × queries × k"
-    _at_most(what, product, settings.max_hits, "this service allows in one answer")
+    _at_most(what, product, settings.max_hits, f"{_HERE} in one answer")
     if options.explain:
         product = len(search) * options.k
-        _at_most("queries × k", product, MOST_EXPLAINED, "this service allows with explain")
+        _at_most("queries × k", product, MOST_EXPLAINED, f"{_HERE} with explain")
+        if search.positive:
+            raise ProblemError(
+                INVALID_REQUEST,
+                "explain: expected a vector or an id, found examples; explain them one by one",
+                expected="a vector or an id",
+                found="positive",
+            )
+
+
+def _check_columns(options: SearchOptions, index: Index) -> None:
+    known = index.manifest.payload_columns
+    named = [] if options.filter is None else options.filter.columns
+    named = named if options.group_by is None else [*named, options.group_by]
+    strangers = [name for name in named if name not in known]
+    if strangers:
+        raise ProblemError(
+            UNKNOWN_COLUMN,
+            f"the payload has no column {shown(strangers[0])!r}; it has "
+            + (", ".join(known) or "none at all"),
+            expected=known,
+            found=strangers[0],
+        )
 
 
 def _check_models(names: Sequence[str], explain: bool, index: Index) -> None:

@@ -7,24 +7,38 @@ from typing import Any
 
 import numpy as np
 import orjson
+import ormsgpack
 
-from kinfold.arrays import Float32s
+from kinfold.arrays import NOTHING, Float32s, UInt32s
 from kinfold.index.ids import Id
 from kinfold.search import Hits, Index
 from kinfold.search.fusion import FUSIONS
+from service.bodies import AnswerKind
 from service.collections import OpenCollection
 from service.search.question import Search
 
 
-def encode(search: Search, hits: Hits, collection: OpenCollection, started: float) -> bytes:
-    """The answer as JSON."""
+def encode(
+    search: Search,
+    hits: Hits,
+    collection: OpenCollection,
+    started: float,
+    kind: AnswerKind = "json",
+) -> bytes:
+    """The answer as JSON or MessagePack."""
+    options = search.options
     results = [_result(row, hits) for row in range(len(hits))]
-    if search.options.with_payload:
-        rows = iter(collection.payload.rows(hits.positions.reshape(-1)))
+    if options.group_by is not None:
+        groups = iter(collection.payload.values(options.group_by, _positions(hits)))
+        for result in results:
+            for hit in result["hits"]:
+                hit["group"] = next(groups)
+    if options.with_payload:
+        rows = iter(collection.payload.rows(_positions(hits)))
         for result in results:
             for hit in result["hits"]:
                 hit["payload"] = next(rows)
-    if search.options.explain:
+    if options.explain:
         for row, result in enumerate(results):
             query = _query(search, row, collection.index)
             for hit in result["hits"]:
@@ -37,6 +51,8 @@ def encode(search: Search, hits: Hits, collection: OpenCollection, started: floa
         "results": results,
     }
     # NumPy's own float32 values: as text they are half as long as the float64 of the same value.
+    if kind == "msgpack":
+        return ormsgpack.packb(answer, option=ormsgpack.OPT_SERIALIZE_NUMPY)
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -49,13 +65,28 @@ def _answered(search: Search, index: Index) -> dict[str, Any]:
 
 
 def _result(row: int, hits: Hits) -> dict[str, Any]:
+    count = int(hits.counts[row])
     found = [
         {"id": item, "score": score, "similarity": similarity}
         for item, score, similarity in zip(
-            hits.ids[row].tolist(), hits.scores[row], hits.similarities[row], strict=True
+            hits.ids[row, :count].tolist(),
+            hits.scores[row, :count],
+            hits.similarities[row, :count],
+            strict=True,
         )
     ]
-    return {"hits": found, "reached": int(hits.reached[row])}
+    return {
+        "hits": found,
+        "count": count,
+        "matched": int(hits.matched[row]),
+        "reached": int(hits.reached[row]),
+    }
+
+
+def _positions(hits: Hits) -> UInt32s:
+    """Of all hits, one query after the other."""
+    flat: UInt32s = hits.positions[hits.positions != NOTHING]
+    return flat
 
 
 def _query(search: Search, row: int, index: Index) -> Float32s:

@@ -8,15 +8,15 @@ import numpy as np
 
 from kinfold.errors import UnknownNameError
 from kinfold.index.ids import Id
-from kinfold.search import Hits, Index
+from kinfold.search import Hits, Index, SearchTimings
 from service.collections import OpenCollection
 from service.problems import INVALID_VECTORS, UNKNOWN_ID, ProblemError
 from service.search.question import Search
 
 
-def find(search: Search, collection: OpenCollection) -> Hits:
+def find(search: Search, collection: OpenCollection, timings: SearchTimings | None = None) -> Hits:
     """The library's answer, refused where numbers left float32's range on the way."""
-    hits = _hits(search, collection.index)
+    hits = _hits(search, collection.index, timings)
     finite = (np.isfinite(hits.scores) & np.isfinite(hits.similarities)).all(axis=1)
     if not finite.all():
         raise ProblemError(
@@ -27,15 +27,18 @@ def find(search: Search, collection: OpenCollection) -> Hits:
     return hits
 
 
-def _hits(search: Search, index: Index) -> Hits:
-    k, models = search.options.k, search.names(index)
-    k_q, seeds, fusion = search.options.k_q, search.options.seeds, search.options.fusion
+def _hits(search: Search, index: Index, timings: SearchTimings | None) -> Hits:
+    options = search.how(index).options()
     if search.queries is not None:
-        return index.search(search.queries, k, models, k_q=k_q, seeds=seeds, fusion=fusion)
+        return index.search(search.queries, **options, timings=timings)
     try:
-        return index.search_by_id(search.ids, k, models, k_q=k_q, seeds=seeds, fusion=fusion)
+        if search.positive:
+            return index.search_examples(
+                search.positive, search.negative, **options, timings=timings
+            )
+        return index.search_by_id(search.ids, **options, timings=timings)
     except UnknownNameError:
-        _refuse_unknown(search.ids, index)
+        _refuse_unknown([*search.ids, *search.positive, *search.negative], index)
         raise
 
 

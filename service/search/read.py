@@ -20,21 +20,25 @@ def read(
     parameters: Sequence[tuple[str, str]],
     settings: Settings,
 ) -> Search:
-    """The search that a body of one of the three kinds asks for."""
+    """The search that a body of one of the kinds asks for."""
     dimension = collection.index.dimension
-    if kind == "json":
-        options = parse_body(body)
+    if kind in ("json", "msgpack"):
+        options = parse_body(body, kind)
         if parameters:
             raise ProblemError(
                 INVALID_REQUEST,
-                "query parameters go with raw bodies only; put them into the JSON body",
+                "query parameters go with raw bodies only; put them into the body",
                 found=parameters[0][0],
             )
+        if options.positive is not None:
+            return Search(None, [], options, options.positive, options.negative or ())
         values = options.vector if options.vector is not None else options.vectors
         if values is None:
             ids = [options.id] if options.id is not None else options.ids or []
             check_batch(len(ids), settings.max_batch)
             return Search(None, ids, options)
+        if values.ndim == 1:
+            values = from_raw(values.data, dimension)
         return Search(as_queries(values, dimension, settings.max_batch), [], options)
     raw_options = parse_parameters(parameters)
     values = from_raw(body, dimension) if kind == "raw" else from_npy(body)

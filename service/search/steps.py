@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.bodies import BodyKind
+from service.bodies import AnswerKind, BodyKind
 from service.collections import OpenCollection
 from service.search.check import check
 from service.search.encode import encode
@@ -22,10 +22,11 @@ def run(
     parameters: Sequence[tuple[str, str]],
     settings: Settings,
     started: float,
+    answer: AnswerKind = "json",
 ) -> bytes:
     """Read, check, search, and encode the answer; `started` by ``time.perf_counter``."""
     search = read(collection, kind, body, parameters, settings)
     check(search, collection, settings)
     # `find` looks for what overflowed, so that no step on the way need warn of it.
     with np.errstate(all="ignore"):
-        return encode(search, find(search, collection), collection, started)
+        return encode(search, find(search, collection), collection, started, answer)

@@ -15,18 +15,26 @@ from kinfold import __version__
 
 VERBS = [
     *("build", "search", "serve", "evaluate", "compare", "tune"),
-    *("info", "verify", "demo", "models"),
+    *("info", "verify", "demo", "models", "collections", "versions", "snapshot"),
 ]
 TOP = typer.main.get_command(app).commands
+GROUPS = ["models", "collections", "versions", "snapshot"]
 COMMANDS = {
     **TOP,
-    **{f"models {name}": command for name, command in TOP["models"].commands.items()},
+    **{
+        f"{group} {name}": command
+        for group in GROUPS
+        for name, command in TOP[group].commands.items()
+    },
 }
 
 
 def test_the_verbs():
     assert list(TOP) == VERBS
     assert list(TOP["models"].commands) == ["list", "add", "take", "remove", "default"]
+    assert list(TOP["collections"].commands) == ["list", "create", "drop"]
+    assert list(TOP["versions"].commands) == ["list", "activate", "remove", "gc"]
+    assert list(TOP["snapshot"].commands) == ["export", "import"]
 
 
 def test_the_script_is_the_entry_point():

@@ -65,18 +65,20 @@ def test_one_vector_and_a_batch(ask: Ask, photos: kinfold.Index, vectors: np.nda
     [
         {},
         {"k": 3, "model": "knn"},
-        {"model": ["far", "knn"], "fusion": "score", "with_payload": True},
+        {"model": ["default", "knn"], "fusion": "score", "with_payload": True},
         {"k_q": 4, "seeds": "plain", "explain": True, "k": 2},
+        {"offset": 2, "min_similarity": -0.25, "k": np.int64(4)},
+        {"filter": {"column": "price", "lt": 20.5}, "group_by": "camera", "group_size": 2},
+        {"filter": {"column": "name", "in": np.array(["photo 1", "photo 2"])}},
     ],
 )
 def test_raw_and_json_bodies_ask_the_same(
     ask: Ask, vectors: np.ndarray, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collection = "words" if "far" in options.get("model", []) else "photos"
-    raw = ask("search", collection, vectors[5], **options)
+    raw = ask("search", "photos", vectors[5], **options)
     assert searches.search_call("c", vectors[5], {}, options).body == vectors[5].tobytes()
-    monkeypatch.setattr(searches, "RAW_OPTIONS", frozenset())
-    json = ask("search", collection, vectors[5], **options)
+    monkeypatch.setattr(searches, "MOST_QUERY_STRING", -1)
+    json = ask("search", "photos", vectors[5], **options)
     assert json.results == raw.results
     assert json.model == raw.model
 
@@ -88,6 +90,16 @@ def test_by_id_and_by_ids(ask: Ask, vectors: np.ndarray) -> None:
     both = ask("search", "photos", ids=np.array([3, 4]), k=4)
     assert len(both) == 2
     np.testing.assert_array_equal(both[1].ids, ask("search", "photos", id=4, k=4).ids)
+
+
+def test_by_examples_among_some(ask: Ask) -> None:
+    given = {"positive": [3, 4], "negative": [9], "k": 5}
+    answer = ask("search", "photos", **given, filter={"column": "camera", "eq": "camera 2"})
+    assert len(answer) == 1
+    assert answer[0].matched == 40
+    assert set(answer.ids % 5) == {2}
+    grouped = ask("search", "photos", **given, group_by="camera")
+    assert len({hit.group for hit in grouped.hits}) == 5
 
 
 def test_what_cannot_be_sent_is_refused_here(ask: Ask) -> None:

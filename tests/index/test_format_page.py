@@ -10,7 +10,7 @@ import pytest
 import kinfold
 from kinfold import BuildConfig
 from kinfold.index import Manifest, ModelInfo, layout
-from kinfold.index.manifest import _MOST_BYTES, FORMAT_VERSION, FileInfo, digest
+from kinfold.index.manifest import FORMAT_VERSION, MOST_MANIFEST_BYTES, FileInfo, digest
 from kinfold.index.publish import CURRENT, VERSIONS
 
 from .support import ROOT, files_of, gallery, live
@@ -77,7 +77,7 @@ def test_numbers_on_the_page_are_those_of_the_code():
     assert f"times {layout.VALUE_SCALE:.0f}" in PAGE
     assert layout.BLOCK_VALUES == 2**25
     assert "2^25" in PAGE
-    assert f"at most {_MOST_BYTES >> 20} MiB" in PAGE
+    assert f"at most {MOST_MANIFEST_BYTES >> 20} MiB" in PAGE
     assert f"{len(digest(b''))} hexadecimal" in PAGE
     assert str(2**32 - 1) in PAGE
 

@@ -154,8 +154,8 @@ def test_the_default_configuration_suits_a_tiny_gallery(tmp_path):
 
 
 ENGINES = {
-    "exact": ["vectors", "neighbors", "diffusion"],
-    "hnsw": ["vectors", "knn index", "neighbors", "diffusion"],
+    "exact": ["reading", "vectors", "neighbors", "similarity", "diffusion"],
+    "hnsw": ["reading", "vectors", "knn index", "neighbors", "similarity", "diffusion"],
 }
 
 
@@ -174,11 +174,12 @@ def test_progress(tmp_path, monkeypatch, engine):
     for phase in phases:
         steps = [event for event in events if event.phase == phase]
         done = [event.done for event in steps]
-        assert {event.total for event in steps} == {700}
-        assert {event.unit for event in steps} == {"rows"}
+        is_rows = phase != "similarity"
+        assert {event.total for event in steps} == {700 if is_rows else 100}
+        assert {event.unit for event in steps} == {"rows" if is_rows else "percent"}
         assert done == sorted(set(done))
         assert done[0] > 0
-        assert done[-1] == 700
+        assert done[-1] == (700 if is_rows else 100)
     assert sum(phase == "vectors" for phase in told) > 1
     assert sum(phase == "diffusion" for phase in told) > 1
 

@@ -21,12 +21,7 @@ def same(left, right):
 
 
 def row_of(hits, row):
-    return kinfold.Hits(
-        *(
-            getattr(hits, name)[row : row + 1]
-            for name in ("ids", "scores", "similarities", "positions", "reached")
-        )
-    )
+    return hits.part(row, row + 1)
 
 
 @pytest.fixture(params=[1, 3, "n"])

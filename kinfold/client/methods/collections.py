@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from kinfold.client.addresses import COLLECTIONS, collection_at
-from kinfold.client.answers import CollectionInfo, CollectionState, VersionInfo
+from kinfold.client.answers import Activated, CollectionInfo, CollectionState, VersionInfo
 from kinfold.client.calls import Call, Steps
 from kinfold.client.method import Caller, answer_of, content_of, method
 from kinfold.client.methods.search import json_call
@@ -52,10 +52,10 @@ class Collections:
         return (yield from answer_of(self, call, _Versions)).versions
 
     @method
-    def activate_version(self: Caller, collection: str, version: str) -> Steps[None]:
+    def activate_version(self: Caller, collection: str, version: str) -> Steps[Activated]:
         """Let another version answer searches: back to an older one, or forth again."""
-        path = collection_at(collection, "versions", version) + "/activate"
-        yield from content_of(self, Call("POST", path))
+        call = Call("POST", collection_at(collection, "versions", version) + "/activate")
+        return (yield from answer_of(self, call, Activated))
 
     @method
     def remove_version(self: Caller, collection: str, version: str) -> Steps[None]:

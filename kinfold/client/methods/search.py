@@ -16,8 +16,8 @@ from kinfold.client.method import Caller, answer_of, method
 from kinfold.config import Seeds
 from kinfold.errors import InputError
 
-RAW_OPTIONS = frozenset({"k", "model", "fusion", "k_q", "seeds", "explain", "with_payload"})
-"""Options that a raw body can have, as query parameters."""
+MOST_QUERY_STRING = 2000
+"""Longest options that go with a raw body, as query parameters: proxies bound addresses."""
 
 
 class Search:
@@ -101,14 +101,11 @@ def search_call(
 ) -> Call:
     """The request of a search: raw float32 where the options allow it, else JSON."""
     path = collection_at(collection, "search")
-    if queries is not None and not asked and _fit_a_query_string(options):
-        return Call(
-            "POST",
-            path,
-            parameters={name: _text(value) for name, value in options.items()},
-            headers={"Content-Type": "application/octet-stream"},
-            body=queries.tobytes(),
-        )
+    if queries is not None and not asked:
+        parameters = _parameters(options)
+        if parameters is not None:
+            headers = {"Content-Type": "application/octet-stream"}
+            return Call("POST", path, parameters, headers, queries.tobytes())
     if queries is not None:
         name = "vector" if queries.ndim == 1 else "vectors"
         asked = {name: queries.tolist(), **asked}
@@ -117,10 +114,7 @@ def search_call(
 
 def json_call(verb: str, path: str, body: Mapping[str, Any], **more: Any) -> Call:
     """A request with a JSON body."""
-    try:
-        content = json.dumps(body, default=_plain, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{verb} {path}: what was given cannot be sent: {error}") from None
+    content = _as_json(body).encode()
     return Call(verb, path, headers={"Content-Type": "application/json"}, body=content, **more)
 
 
@@ -149,18 +143,27 @@ def _listed(ids: Sequence[Id] | npt.NDArray[Any] | None) -> list[Id] | None:
     return ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
 
 
-def _fit_a_query_string(options: Mapping[str, Any]) -> bool:
-    if not options.keys() <= RAW_OPTIONS:
-        return False
-    # Commas part names there.
+def _parameters(options: Mapping[str, Any]) -> dict[str, str] | None:
+    """Options as query parameters; None if they do not fit."""
     model = options.get("model", "")
-    return "," not in (model if isinstance(model, str) else "".join(model))
+    # Commas part names there.
+    if "," in (model if isinstance(model, str) else "".join(model)):
+        return None
+    found = {name: _text(value) for name, value in options.items()}
+    return found if sum(map(len, found.values())) <= MOST_QUERY_STRING else None
 
 
 def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(value) if isinstance(value, list) else str(value)
+    if isinstance(value, str):
+        return value
+    return ",".join(value) if isinstance(value, list) else _as_json(value)
+
+
+def _as_json(value: object) -> str:
+    try:
+        return json.dumps(value, default=_plain, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"what was given cannot be sent: {error}") from None
 
 
 def _plain(value: object) -> object:

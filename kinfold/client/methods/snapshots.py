@@ -9,18 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kinfold.client.addresses import collection_at
-from kinfold.client.answers import Answered, Snapshot
+from kinfold.client.answers import Activated, Snapshot
 from kinfold.client.calls import Call, Steps, Work
 from kinfold.client.method import Caller, answer_of, method
 from kinfold.client.methods.uploads import file_body
 from kinfold.client.retry import send
 from kinfold.errors import InputError, StorageError
-
-
-class Imported(Answered):
-    """What became of a snapshot that was imported."""
-
-    version: str
 
 
 class Snapshots:
@@ -63,7 +57,7 @@ class Snapshots:
     @method
     def upload_snapshot(
         self: Caller, collection: str, path: str | os.PathLike[str]
-    ) -> Steps[Imported]:
+    ) -> Steps[Activated]:
         """Import a snapshot; once every byte of it is checked, it is the live version."""
         body = yield Work(lambda: file_body(path))
         call = Call(
@@ -73,7 +67,7 @@ class Snapshots:
             body=body,
             endless=True,
         )
-        return (yield from answer_of(self, call, Imported))
+        return (yield from answer_of(self, call, Activated))
 
 
 class _Part:
