@@ -37,7 +37,7 @@ def main() -> None:
         service.wait_until_ready()
         rate = 0.5 * capacity(service, at, 3.0)
         under_load(verdict, service, client, at, given.swaps, rate, given.calm)
-        leaks(verdict, service, client, at, given.more, rate / 5)
+        leaks(verdict, service, client, at, given.more)
     verdict.close()
 
 
@@ -96,11 +96,10 @@ def swap(client: Client) -> str:
     return other
 
 
-def leaks(
-    verdict: Verdict, service: Service, client: Client, at: Place, swaps: int, rate: float
-) -> None:
+def leaks(verdict: Verdict, service: Service, client: Client, at: Place, swaps: int) -> None:
     """Swap many times with some searches on the way; what is held must not grow."""
-    load = Load(service.port, SEARCH, at.queries, at.folder, rate=rate, name="light")
+    # In closed loop, so that there are as many connections in the end as in the beginning.
+    load = Load(service.port, SEARCH, at.queries, at.folder, connections=1, name="light")
     with load:
         for _ in range(max(10, swaps // 10)):
             swap(client)
