@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,19 +31,26 @@ class Place:
         """The collection's folder."""
         return self.data / NAME
 
+    def save(self, path: Path) -> None:
+        """Write the vectors into a file that a build can read."""
+        np.save(path, self.vectors)
+
     def log(self, name: str) -> Path:
         """Where a process writes its log."""
         return self.folder / f"{name}.log"
 
 
 @contextmanager
-def place(rows: int, dimension: int = 64, versions: int = 1) -> Iterator[Place]:
-    """Build the collection, with so many versions; everything is removed in the end."""
+def place(
+    rows: int, dimension: int = 64, versions: int = 1, names: Sequence[str] = (NAME,)
+) -> Iterator[Place]:
+    """Build collections, with so many versions each; everything is removed in the end."""
     gallery = curved_manifolds(rows, dimension, queries=100)
     payload = {"camera": [f"camera {i % 7}" for i in range(rows)], "number": np.arange(rows)}
     with tempfile.TemporaryDirectory(prefix="kinfold-") as folder:
         data = Path(folder) / "data"
-        for number in range(versions):
-            config = kinfold.BuildConfig(alpha=0.98 - 0.01 * number, max_row=100)
-            kinfold.build(gallery.vectors, data / NAME, config=config, payload=payload)
+        for name in names:
+            for number in range(versions):
+                config = kinfold.BuildConfig(alpha=0.98 - 0.01 * number, max_row=100)
+                kinfold.build(gallery.vectors, data / name, config=config, payload=payload)
         yield Place(Path(folder), data, gallery.vectors, gallery.queries)
