@@ -22,6 +22,7 @@ from cli import (
     tune,
     verify,
     versions,
+    worker,
 )
 from cli.console import discard, err, out, print_json, say_stopped, wants_json_progress
 from kinfold import __version__
@@ -62,6 +63,7 @@ for _verb in (
     build.build,
     search.search,
     serve.serve,
+    worker.worker,
     evaluate.evaluate,
     compare.compare,
     tune.tune,

@@ -199,6 +199,7 @@ class ProblemDetails(BaseModel):
     request_id: str | None = Field(description="As in the header X-Request-ID, and in the log.")
     expected: Any = Field(None, description="What would have been right, where that can be said.")
     found: Any = Field(None, description="What was there instead, shortened.")
+    job: str | None = Field(None, description="Of build-in-progress: the id of that build.")
     collections: list[CollectionState] | None = Field(
         None, description="Of not-ready: how far each collection is."
     )

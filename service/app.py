@@ -14,6 +14,7 @@ from service import handlers
 from service.collections import Collections
 from service.description import SUMMARY
 from service.files import FileWork
+from service.jobs import Jobs
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
@@ -41,11 +42,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         collections = Collections(chosen.data, chosen.verify, chosen.watch_seconds)
         pool = SearchPool(chosen.threads, chosen.queue)
-        app.state.service = Service(chosen, collections, pool, FileWork())
+        jobs = Jobs(chosen, collections.watcher.look_now)
+        app.state.service = Service(chosen, collections, pool, FileWork(), jobs)
         collections.start()
+        jobs.start()
         try:
             yield
         finally:
+            jobs.close()
             pool.close()
             collections.close()
             # Files stay mapped as long as anything refers to them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
@@ -22,31 +22,53 @@ from kinfold.errors import (
     UnknownNameError,
 )
 from service.problems import (
+    BODY_TOO_LARGE,
     BUILD_IN_PROGRESS,
     COLLECTION_EXISTS,
     COLLECTION_FAILED,
     INTERNAL_ERROR,
     INVALID_REQUEST,
+    INVALID_SOURCE,
+    JOB_OVER,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    QUEUE_UNAVAILABLE,
     STORAGE_FULL,
     UNKNOWN_ID,
+    UNKNOWN_JOB,
+    UNKNOWN_UPLOAD,
     VERSION_LIVE,
     Kind,
     ProblemError,
     to_response,
 )
 from service.state import service_of
+from workers.errors import (
+    BuildInProgressError,
+    JobStateError,
+    QueueUnavailableError,
+    SourceError,
+    UnknownJobError,
+    UnknownUploadError,
+    UploadTooLargeError,
+)
+from workers.logs import service_log
 
 _OF_LIBRARY: tuple[tuple[type[KinfoldError], Kind], ...] = (
+    # The narrower first.
     (TakenNameError, COLLECTION_EXISTS),
     (LiveVersionError, VERSION_LIVE),
+    (SourceError, INVALID_SOURCE),
+    (UploadTooLargeError, BODY_TOO_LARGE),
     (InputError, INVALID_REQUEST),
-    (BusyError, BUILD_IN_PROGRESS),
-    (StorageError, STORAGE_FULL),
+    (UnknownJobError, UNKNOWN_JOB),
+    (UnknownUploadError, UNKNOWN_UPLOAD),
     # Collections and models are looked up by the service itself, before a search.
     (UnknownNameError, UNKNOWN_ID),
     (FormatError, COLLECTION_FAILED),
+    (BusyError, BUILD_IN_PROGRESS),
+    (JobStateError, JOB_OVER),
+    (StorageError, STORAGE_FULL),
 )
 
 
@@ -66,10 +88,20 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _library_error(request: Request, error: Exception) -> Response:
     collections = service_of(request).collections
+    if isinstance(error, QueueUnavailableError):
+        # Where Redis is, and what it says of itself, is for the log.
+        service_log.warning("%s", error)
+        problem = ProblemError(
+            QUEUE_UNAVAILABLE, "the job queue cannot be reached; searches go on, try again later"
+        )
+        return to_response(problem, request.scope)
     for cls, kind in _OF_LIBRARY:
         if isinstance(error, cls):
             detail = collections.without_folder(str(error))
-            return to_response(ProblemError(kind, detail), request.scope)
+            members: dict[str, Any] = (
+                {"job": error.job_id} if isinstance(error, BuildInProgressError) else {}
+            )
+            return to_response(ProblemError(kind, detail, **members), request.scope)
     raise error
 
 

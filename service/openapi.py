@@ -14,6 +14,7 @@ from service.answers import ProblemDetails
 from service.requests import SearchBody
 from service.routes import all_routes
 from service.version_answers import NewCollection
+from workers.jobs import BuildSpec
 
 COMMITTED = Path(__file__).resolve().parents[1] / "openapi" / "openapi.json"
 """Where the description is kept in the repository."""
@@ -41,6 +42,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     _, extra = models_json_schema(
         [
             (SearchBody, "validation"),
+            (BuildSpec, "validation"),
             (NewCollection, "validation"),
             (ProblemDetails, "serialization"),
         ],
@@ -59,7 +61,8 @@ def _used(part: object, schemas: dict[str, Any]) -> set[str]:
     todo = [part]
     while todo:
         match todo.pop():
-            case {"$ref": str(reference)}:
+            case {"$ref": str(reference), **rest}:
+                todo += rest.values()
                 name = reference.rpartition("/")[2]
                 if name not in found:
                     found.add(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 
@@ -11,6 +12,7 @@ from kinfold.errors import InputError
 from service.app import create_app
 from service.collections import find_collections
 from service.settings import Settings, load_settings
+from service.state import Service
 from workers.logs import configure, service_log
 
 _SECONDS_TO_FINISH = 30
@@ -33,7 +35,7 @@ def serve(settings: Settings | None = None) -> None:
     configure(chosen.log_level)
     # The application looks again when it starts, but there a bad folder is a traceback in the log.
     find_collections(chosen.data)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             create_app(chosen),
             loop="uvloop",
@@ -50,6 +52,17 @@ def serve(settings: Settings | None = None) -> None:
         host, port = listener.getsockname()[:2]
         service_log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends streams of events, which would hold it up, as soon as it is told to end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take SIGTERM or SIGINT."""
+        service: Service | None = getattr(self.config.app.state, "service", None)  # type: ignore[union-attr]
+        if service is not None:
+            service.jobs.is_closing = True
+        super().handle_exit(sig, frame)
 
 
 def _listen(settings: Settings) -> socket.socket:

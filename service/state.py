@@ -9,6 +9,7 @@ from fastapi import Request
 
 from service.collections import Collections
 from service.files import FileWork
+from service.jobs import Jobs
 from service.pool import SearchPool
 from service.settings import Settings
 
@@ -21,6 +22,7 @@ class Service:
     collections: Collections
     pool: SearchPool
     files: FileWork
+    jobs: Jobs
 
 
 def service_of(request: Request) -> Service:

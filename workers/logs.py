@@ -1,4 +1,4 @@
-"""Logging of the service: one JSON object a line, on standard error."""
+"""Logging of service and workers: one JSON object a line, on standard error."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 
 access_log = logging.getLogger("kinfold.access")
 service_log = logging.getLogger("kinfold.service")
+worker_log = logging.getLogger("kinfold.worker")
 
 FIELDS = "fields"
 """The attribute of a log record that holds further members of its line."""

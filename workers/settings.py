@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kinfold.errors import InputError
@@ -18,6 +19,18 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 def lowered(value: object) -> object:
     """Text in lower case; words of a setting may be written either way."""
     return value.lower() if isinstance(value, str) else value
+
+
+def _redis_address(value: SecretStr) -> SecretStr:
+    """Refuse early what is no address of a Redis, without repeating it."""
+    try:
+        parts = urlsplit(value.get_secret_value())
+        known = parts.scheme in {"redis", "rediss", "unix"} and (parts.port or 1) > 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError("expected redis://host:port/db, rediss://… or unix://path")
+    return value
 
 
 class WorkerSettings(BaseSettings):
@@ -35,7 +48,7 @@ class WorkerSettings(BaseSettings):
     data: Path = Field(
         Path("data"), description="Folder of the collections; every sub-folder that holds one."
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_address)] | None = Field(
         None,
         description="redis://host:port/db, or rediss:// with TLS. None: jobs, cache and limits "
         "stay on this machine.",
@@ -83,8 +96,9 @@ def read_settings(kind: type[Chosen], **given: Any) -> Chosen:
         return kind(**given)
     except ValidationError as error:
         wrong = (
-            f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}, "
-            f"found {item['input']!r}"
+            f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}"
+            # A password must not stand in a log, nor the rest of a broken address.
+            + ("" if item["loc"] == ("redis_url",) else f", found {item['input']!r}")
             for item in error.errors()
         )
         raise InputError("settings: " + "; ".join(wrong)) from None

@@ -50,6 +50,18 @@ chunk = settings(
 )
 
 
+@schemathesis.serializer(
+    "application/x-tar",
+    "application/x-npy",
+    "application/vnd.apache.parquet",
+    "application/vnd.apache.arrow.file",
+)
+def _as_bytes(_: Any, value: object) -> bytes:
+    """Files as they are; of other things, which no file is, their text."""
+    found = getattr(value, "data", value)
+    return bytes(found) if isinstance(found, (bytes, bytearray)) else str(found).encode()
+
+
 @dataclass
 class Seen:
     """What came back."""

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from fastapi.routing import APIRoute
 
-from service.routes import collections, operation, search, snapshots, versions
+from service.routes import (
+    builds,
+    collections,
+    operation,
+    search,
+    snapshots,
+    uploads,
+    versions,
+)
 
-GROUPS = (search.router, collections.router, versions.router, snapshots.router, operation.router)
+GROUPS = (
+    search.router, collections.router, versions.router, snapshots.router, builds.router,
+    uploads.router, operation.router,
+)  # fmt: skip
 """All routers, in the order of the description."""
 
 

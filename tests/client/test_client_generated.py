@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import kinfold
-from benchmarks.dependability.processes import REPOSITORY, Service
+from benchmarks.dependability.processes import REPOSITORY, Service, until
 from service.openapi import COMMITTED
 
 pytestmark = pytest.mark.slow
@@ -99,3 +100,20 @@ def test_an_error_is_a_problem(generated: str, http: Any, models: ModuleType) ->
     assert (answer.parsed.expected, answer.parsed.found) == (8, 2)
     missing = address(generated, "collections", "describe_collection").sync("no", client=http)
     assert missing.status == 404
+
+
+def test_a_build(generated: str, http: Any, models: ModuleType, vectors: np.ndarray) -> None:
+    file = BytesIO()
+    np.save(file, vectors)
+    body = importlib.import_module(f"{generated}.types").File(BytesIO(file.getvalue()))
+    sent = address(generated, "builds", "upload").sync(client=http, body=body)
+    assert sent.bytes_ == len(file.getvalue())
+    new = models.NewCollection(name="generated")
+    made = address(generated, "collections", "create_collection").sync(client=http, body=new)
+    assert made.status == "empty"
+    spec = models.BuildSpec(upload=sent.upload)
+    asked = address(generated, "builds", "ask_for_build").sync("generated", client=http, body=spec)
+    told = address(generated, "builds", "describe_build")
+    until(lambda: told.sync("generated", asked.id, client=http).status == "done", "the build")
+    drop = address(generated, "collections", "drop_collection")
+    assert drop.sync("generated", client=http).dropped

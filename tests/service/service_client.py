@@ -165,5 +165,5 @@ def problem(answer: httpx.Response, status: int, name: str) -> dict[str, Any]:
     assert unquote(found["instance"]) == answer.request.url.path
     assert found["request_id"] == answer.headers["x-request-id"]
     known = {"type", "title", "status", "detail", "instance", "request_id"}
-    assert set(found) - known <= {"expected", "found", "collections"}
+    assert set(found) - known <= {"expected", "found", "collections", "job"}
     return found

@@ -37,9 +37,9 @@ ADDRESSES = {
 @pytest.mark.parametrize(("path", "method"), ADDRESSES.items())
 def test_wrong_method(client: Client, path: str, method: str) -> None:
     found = problem(client.send("PATCH", path), 405, "method-not-allowed")
-    assert found["expected"] == method
+    assert method in found["expected"].split(", ")
     assert found["found"] == "PATCH"
-    assert client.send("PATCH", path).headers["allow"] == method
+    assert client.send("PATCH", path).headers["allow"] == found["expected"]
 
 
 @pytest.mark.parametrize(
