@@ -68,9 +68,13 @@ class Trial:
             for _ in range(kills):
                 time.sleep(self._random.uniform(0.1, 2 * pause))
                 victim = self._random.choice(victims)
-                victim.kill()
+                # Alone: its builds are orphans, and still at work when it is back.
+                victim.kill(alone=self._random.random() < 0.5)
                 time.sleep(self._random.uniform(0, 0.3))
                 victim.start()
+                # Mostly it gets to work before the next one; sometimes it dies while it starts.
+                if victim is self._service and self._random.random() < 0.8:
+                    self._service.wait_until_ready()
         finally:
             self._done.set()
             for thread in threads:

@@ -54,6 +54,7 @@ class Process:
         self._environment = {**inherited, "PYTHONPATH": str(REPOSITORY)}
         self._environment |= {key: str(value) for key, value in environment.items()}
         self._process: subprocess.Popen[bytes] | None = None
+        self._orphans: list[psutil.Process] = []
 
     @property
     def pid(self) -> int:
@@ -81,8 +82,15 @@ class Process:
                 start_new_session=True,
             )
 
-    def kill(self) -> None:
-        """End it as a power cut would, its children with it."""
+    def kill(self, *, alone: bool = False) -> None:
+        """End it as a power cut would, its children with it; or `alone`, which orphans them."""
+        if alone:
+            own, *children = self.family() or [None]
+            self._orphans += children
+            if own is not None and self._process is not None:
+                self._process.kill()
+                self._process.wait(30)
+            return
         self._end(signal.SIGKILL, 30)
 
     def stop(self, seconds: float = 60) -> int:
@@ -113,8 +121,13 @@ class Process:
                 process.send_signal(number)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(seconds)
-        # What is left of its group ends, too.
+        # What is left of its group ends, too, and of earlier ones.
         _signal_group(process.pid, signal.SIGKILL)
+        for orphan in self._orphans:
+            # Knows by its time of birth whether the number is still its own.
+            if orphan.is_running():
+                orphan.kill()
+        self._orphans.clear()
         return process.wait(30)
 
     def __enter__(self) -> Self:
