@@ -13,8 +13,10 @@ from cli import (
     collections,
     compare,
     demo,
+    doctor,
     evaluate,
     info,
+    keys,
     models,
     search,
     serve,
@@ -69,10 +71,12 @@ for _verb in (
     tune.tune,
     info.info,
     verify.verify,
+    doctor.doctor,
     demo.demo,
 ):
     app.command()(_verb)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 app.add_typer(collections.app, name="collections")
 app.add_typer(versions.app, name="versions")
 app.add_typer(snapshot.app, name="snapshot")

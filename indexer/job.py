@@ -250,9 +250,10 @@ def _seconds_of_stages(
 def work_bytes(path: Path) -> int:
     """What an interrupted build of the collection at `path` has on disk."""
     size = 0
-    for file in (path / WORK).rglob("*"):
-        with suppress(OSError):
-            size += file.lstat().st_size
+    with suppress(OSError):
+        for file in (path / WORK).rglob("*"):
+            with suppress(OSError):
+                size += file.lstat().st_size
     return size
 
 

@@ -129,7 +129,7 @@ class CollectionInfo(BaseModel):
         None, description="A version that went live and is being opened and warmed up."
     )
     disk_bytes: int = Field(
-        description="Of all versions on disk; a file that several of them share counts once."
+        description="Of all its files; one that several versions share counts once."
     )
     created: str | None = Field(None, description="When the version was built, UTC.")
     kinfold_version: str | None = Field(None, description="Which Kinfold built it.")
@@ -185,7 +185,9 @@ class Readiness(BaseModel):
         description="degraded: some collections failed, or do not answer from their live version; "
         "the others are ready."
     )
-    collections: list[CollectionState]
+    collections: list[CollectionState] | None = Field(
+        description="null: shown to holders of an API key only."
+    )
 
 
 class ProblemDetails(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -19,8 +19,10 @@ from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
 from service.routes import GROUPS, all_routes
+from service.security.setup import Security, believe_proxies
 from service.settings import Settings, load_settings
 from service.state import Service
+from workers.changes import announce
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -34,21 +36,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises
     ------
     InputError
-        Bad settings. A data folder that cannot be read is refused at the start.
+        Bad settings, or an audit log that cannot be written. A data folder that cannot be read is
+        refused at the start.
     """
     chosen = load_settings() if settings is None else settings
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        collections = Collections(chosen.data, chosen.verify, chosen.watch_seconds)
+        collections = Collections(
+            chosen.data, chosen.verify, chosen.watch_seconds, partial(announce, chosen)
+        )
         pool = SearchPool(chosen.threads, chosen.queue)
         jobs = Jobs(chosen, collections.watcher.look_now)
         app.state.service = Service(chosen, collections, pool, FileWork(), jobs)
         collections.start()
+        security.start()
         jobs.start()
         try:
             yield
         finally:
+            await security.close()
             jobs.close()
             pool.close()
             collections.close()
@@ -69,7 +76,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for group in GROUPS:
         app.include_router(group)
+    # The last one that is added is the first that a request meets.
+    security = Security(chosen)
+    security.guard(app)
     app.add_middleware(RequestLog)
+    believe_proxies(app, chosen.trusted_proxies)
     handlers.install(app, all_routes())
 
     @cache

@@ -61,10 +61,20 @@ class Collections:
         of every file and the structure of C.
     watch_seconds:
         How often the folder is looked at.
+    announce:
+        Tells other processes that this one has changed a collection: its name, and the version
+        that is live now. They would notice by themselves, but later.
     """
 
-    def __init__(self, data: Path, verify: Verify = "quick", watch_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        data: Path,
+        verify: Verify = "quick",
+        watch_seconds: float = 1.0,
+        announce: Callable[[str, str | None], object] = lambda _name, _version: None,
+    ) -> None:
         self._data = data
+        self._announce = announce
         self._verify = verify
         self._shortest_pause = watch_seconds
         self._warned: set[str] = set()
@@ -187,6 +197,17 @@ class Collections:
         for name in gone:
             service_log.info("collection %s is gone", name)
 
+    def changed(self, name: str, version: str | None) -> None:
+        """See what this process has changed itself, and tell others; not on the event loop.
+
+        Parameters
+        ----------
+        version:
+            That is live now; None where there is none.
+        """
+        self.look()
+        self._announce(name, version)
+
     def _find(self) -> list[str]:
         return find_collections(self._data, self._warned)
 
@@ -236,7 +257,7 @@ class Collections:
             if _answers(place, version):
                 self._change(name, lambda place: Place(name, "ready", place.opened, mark=mark))
                 return
-            self._change(name, lambda place: replace(place, next=version.name))
+            self._change(name, lambda place: place.on_the_way_to(version.name))
             self._bring_up(name, mark)
         except KinfoldError as error:
             if mark_of(path) == mark:

@@ -67,11 +67,11 @@ def _describe_model(name: str, manifest: Manifest) -> ModelInfo:
         isolated=info.isolated,
         not_converged=info.not_converged,
         mean_iterations=info.mean_iterations,
-        quality=None if info.tuning is None else _quality(info.tuning),
+        quality=None if info.tuning is None else quality_of(info.tuning),
     )
 
 
-def _quality(tuning: TuningInfo) -> Quality:
+def quality_of(tuning: TuningInfo) -> Quality:
     """The scores of the parameters before and after the choice, as far as they were measured."""
     first = tuning.tried[0].parameters if tuning.tried else {}
     chosen = [

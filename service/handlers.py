@@ -112,21 +112,28 @@ async def _routing_error(
     error = cast("HTTPException", raised)
     path = request.scope["path"]
     if error.status_code == METHOD_NOT_ALLOWED.status:
-        allowed = ", ".join(_methods(routes, path))
-        problem = ProblemError(
-            METHOD_NOT_ALLOWED,
-            f"{path} takes {allowed}, not {request.method}",
-            expected=allowed,
-            found=request.method,
-            headers={"Allow": allowed},
-        )
+        problem = wrong_method(path, request.method, ", ".join(_methods(routes, path)))
     elif error.status_code == NOT_FOUND.status:
-        problem = ProblemError(
-            NOT_FOUND, f"nothing is at {path}; /docs lists what there is", found=path
-        )
+        problem = nothing_at(path)
     else:
         raise error
     return to_response(problem, request.scope)
+
+
+def wrong_method(path: str, method: str, allowed: str) -> ProblemError:
+    """An address exists, but does not have this method."""
+    return ProblemError(
+        METHOD_NOT_ALLOWED,
+        f"{path} takes {allowed}, not {method}",
+        expected=allowed,
+        found=method,
+        headers={"Allow": allowed},
+    )
+
+
+def nothing_at(path: str) -> ProblemError:
+    """A path names nothing."""
+    return ProblemError(NOT_FOUND, f"nothing is at {path}; /docs lists what there is", found=path)
 
 
 def _methods(routes: Sequence[APIRoute], path: str) -> list[str]:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.handlers import internal_error
 from service.problems import to_response
+from service.security.headers import add_safe
 from workers.logs import FIELDS, access_log, service_log
 
 REQUEST_ID = "X-Request-ID"
@@ -46,7 +47,7 @@ class RequestLog:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                add_safe(message)
             await send(message)
 
         try:
@@ -71,6 +72,7 @@ def _log(scope: Scope, status: int | None, request_id: str, seconds: float) -> N
         "status": status,
         "ms": round(1000 * seconds, 3),
         "client": client[0] if client else None,
+        "key": scope["state"].get("key"),
         "request_id": request_id,
     }
     access_log.info("request", extra={FIELDS: fields})

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from service.answers import ProblemDetails
 from service.requests import SearchBody
 from service.routes import all_routes
+from service.security.describe import describe_security
 from service.version_answers import NewCollection
 from workers.jobs import BuildSpec
 
@@ -52,6 +53,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     schemas |= _spelt_out("SearchBody", schemas["SearchBody"])
     used = _used(document["paths"], schemas) | {"ProblemDetails"}
     document["components"]["schemas"] = {name: schemas[name] for name in sorted(used)}
+    describe_security(document)
     return document
 
 

@@ -71,6 +71,8 @@ def _operation(address: str, operation: dict[str, Any]) -> list[str]:
         f"<p><strong>{escape(operation['summary'])}</strong> "
         f"{escape(operation.get('description', ''))}</p>",
     ]
+    scope = operation.get("x-kinfold-scope")
+    parts.append(f"<p>Needs an API key of scope {escape(scope)}.</p>" if scope else "")
     if parameters := operation.get("parameters"):
         parts.append(
             _table(

@@ -6,6 +6,7 @@ bytes as base64, decimals as text, NaN and infinity as null.
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,8 @@ def _column(column: pa.ChunkedArray) -> list[Any]:
     """Values of one column as JSON has them."""
     if _is_plain(column.type):
         values: list[Any] = column.to_pylist()
+        if kinds.is_floating(column.type):
+            return [None if value is None else _finite(value) for value in values]
         return values
     return [as_json(value) for value in column]
 
@@ -81,6 +84,10 @@ def as_json(value: pa.Scalar) -> Any:
         if matches(value.type):
             return convert(value)
     return value.as_py() if _is_plain(value.type) else str(value)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _bytes(value: pa.Scalar) -> str:
@@ -169,7 +176,7 @@ def _stands_for_another(kind: pa.DataType) -> bool:
 
 _CONVERSIONS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Scalar], Any]], ...] = (
     (_is_any_bytes, _bytes),
-    (kinds.is_float16, lambda value: float(value.as_py())),
+    (kinds.is_floating, lambda value: _finite(float(value.as_py()))),
     (kinds.is_decimal, lambda value: str(value.as_py())),
     (kinds.is_date, _date),
     (kinds.is_timestamp, _timestamp),

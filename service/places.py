@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kinfold.index.publish import CURRENT
@@ -53,6 +53,11 @@ class Place:
             rows=len(opened.index) if opened else None,
             dimension=opened.index.dimension if opened else None,
         )
+
+    def on_the_way_to(self, version: str) -> Place:
+        """The same, with a version that is being opened."""
+        status: Status = "warming" if self.status == "empty" else self.status
+        return replace(self, status=status, next=version)
 
     def is_due(self, mark: Mark | None, now: float) -> bool:
         """Whether there is something to open: something new, or once more what failed."""

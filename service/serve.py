@@ -11,6 +11,7 @@ import uvicorn
 from kinfold.errors import InputError
 from service.app import create_app
 from service.collections import find_collections
+from service.security.head import bounded_head
 from service.settings import Settings, load_settings
 from service.state import Service
 from workers.logs import configure, service_log
@@ -39,12 +40,14 @@ def serve(settings: Settings | None = None) -> None:
         uvicorn.Config(
             create_app(chosen),
             loop="uvloop",
-            http="httptools",
+            http=bounded_head(chosen.body_seconds),
             ws="none",
             lifespan="on",
             access_log=False,
             log_config=None,
             server_header=False,
+            # Believed from KINFOLD_TRUSTED_PROXIES only, by the application.
+            proxy_headers=False,
             timeout_graceful_shutdown=_SECONDS_TO_FINISH,
         )
     )

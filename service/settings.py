@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from kinfold.threads import available_cores
+from service.security.values import checked_networks, checked_origins, checked_rate
 from workers.settings import WorkerSettings, lowered, read_settings
 
 Switch = Literal["on", "off"]
@@ -73,13 +74,18 @@ class Settings(WorkerSettings):
     keys: Path | None = Field(
         None, description="File of the hashed API keys. None: .keys.json in the data folder."
     )
-    rate_limit: str = Field(
+    rate_limit: Annotated[str, AfterValidator(checked_rate)] = Field(
         "",
         description='Requests of one key, as "600/minute" or "20/second;10000/day". Empty: no '
         "limit; a key may have its own.",
     )
-    cors_origins: str = Field(
+    cors_origins: Annotated[str, AfterValidator(checked_origins)] = Field(
         "", description="Origins of web pages that may call the service, by comma. Empty: none."
+    )
+    trusted_proxies: Annotated[str, AfterValidator(checked_networks)] = Field(
+        "",
+        description="Addresses or networks of proxies whose X-Forwarded-For tells the client, by "
+        "comma. Empty: the header is not believed.",
     )
     audit_log: Path | None = Field(
         None, description="File to which writes are noted, a JSON line each. None: the log."

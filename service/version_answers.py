@@ -52,7 +52,7 @@ class VersionList(BaseModel):
         "a new live version is opened."
     )
     disk_bytes: int = Field(
-        description="Of all versions; a file that several of them share counts once."
+        description="Of all its files; one that several versions share counts once."
     )
     versions: list[VersionState]
 

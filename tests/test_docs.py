@@ -25,6 +25,14 @@ def test_python_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (tmp_path / "my-index" / "CURRENT").is_file()
 
 
+def test_search_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in code_blocks(ROOT / "docs" / "search.md", "python"):
+        exec(compile(block, "docs/search.md", "exec"), names)  # noqa: S102
+    assert (tmp_path / "my-shop" / "CURRENT").is_file()
+
+
 def test_every_parameter_is_documented_with_its_default() -> None:
     rows = {}
     for line in (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8").splitlines():

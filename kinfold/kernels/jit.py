@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 
 if TYPE_CHECKING:
 
@@ -48,12 +49,48 @@ SOURCES = hashlib.sha256(
 """Of all kernels together."""
 
 
+_in_tree: Any = next(
+    locator
+    for locator in CompileResultCacheImpl._locator_classes
+    if locator.__name__.lstrip("_") == "InTreeCacheLocator"
+)
+
+
+class _ReadOnlyInTree(_in_tree):  # type: ignore[misc]
+    """The cache beside the sources, where it may be read but not written: that of an image."""
+
+    def ensure_cache_path(self) -> None:
+        """Ask for nothing; Numba's own asks that a file can be written."""
+
+
+class _Places(CompileResultCacheImpl):
+    """Where Numba looks for a cache; where none can be written, what is there is still read."""
+
+    _locator_classes = [*CompileResultCacheImpl._locator_classes, _ReadOnlyInTree]  # noqa: RUF012
+
+
 class _Cache(FunctionCache):
     """Numba's cache on disk, which looks at the function's own file only, told of all kernels.
 
     A kernel has those that it calls compiled into it: when one of them changes, in another file,
     what was cached of the caller would go on computing the old thing.
+
+    A cache saves time and nothing else, so one that cannot be read or written (a read-only file
+    system, a full disk) costs a compilation and no more.
     """
+
+    _impl_class = _Places
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        untyped: Any = super()
+        with suppress(OSError):
+            return untyped.load_overload(sig, target_context)
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        untyped: Any = super()
+        with suppress(OSError):
+            untyped.save_overload(sig, data)
 
     def _index_key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
         untyped: Any = super()
@@ -72,7 +109,7 @@ def kernel(*, parallel: bool = False, inline: bool = False) -> Callable[[Functio
         Ask for the function to be merged into its callers.
     """
     decorate = numba.njit(
-        cache=True,
+        # not `cache`: `wrap` gives each its own, which Numba's would refuse on a read-only disk
         nogil=True,
         parallel=parallel,
         fastmath=FASTMATH,

@@ -237,6 +237,7 @@ class Workshop:
                 if str(path.relative_to(folder)) not in wanted:
                     with suppress(OSError):
                         path.unlink()
+            _remove_empty_folders(folder)
         if not kept:
             self._remove()
 
@@ -255,6 +256,13 @@ def planned(stages: Iterable[Stage], found: Mapping[str, Done | None]) -> list[P
         done = found.get(stage.name)
         plan.append(PlannedStage(stage.kind, stage.model, done.source if done else "to do"))
     return plan
+
+
+def _remove_empty_folders(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            with suppress(OSError):
+                path.rmdir()
 
 
 def _files_in(folder: Path) -> list[Path]:

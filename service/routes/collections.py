@@ -87,11 +87,13 @@ async def create(request: Request) -> Response:
     """An empty collection, into which a version can be built or imported."""
     service = service_of(request)
     wanted = await read_model(request, NewCollection)
+    # For the audit log, which knows the address only.
+    request.state.collection = wanted.name
     collections = service.collections
 
     def job() -> CollectionState:
         create_collection(collections.data, wanted.name)
-        collections.look()
+        collections.changed(wanted.name, None)
         return collections.place(wanted.name).state()
 
     answer = as_json(await service.files.run(job), 201)
@@ -146,7 +148,7 @@ async def drop(request: Request, collection: CollectionName) -> Response:
             detail = collections.without_folder(str(error))
             raise ProblemError(UNKNOWN_COLLECTION, detail, found=collection) from None
         finally:
-            collections.look()
+            collections.changed(collection, None)
 
     await service.files.run(job)
     return as_json(DroppedCollection(collection=collection))

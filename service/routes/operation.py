@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
@@ -11,6 +13,7 @@ from service.description import COLLECTION_EXAMPLE, answered, problems
 from service.page import CONTENT_SECURITY_POLICY, render
 from service.problems import NOT_READY, ProblemError
 from service.routes.common import as_json
+from service.security.guard import is_known
 from service.state import service_of
 
 router = APIRouter()
@@ -45,22 +48,29 @@ async def health() -> Response:
 async def readiness(request: Request) -> Response:
     """Ready once every collection of the start is warmed up or failed, unless all of them failed.
 
-    Collections that are added later, and empty ones, do not change that.
+    Collections that are added later, and empty ones, do not change that. Names of collections are
+    told to who may list them.
     """
+    known = is_known(request.scope)
+    if problem := request.app.state.security.problem:
+        raise ProblemError(NOT_READY, problem)
     collections = service_of(request).collections
     warming, states = collections.unsettled(), collections.states()
     failed = [state.name for state in states if state.status == "failed"]
     usable = any(state.status in ("ready", "warming") for state in states)
     if warming or (failed and not usable):
+        said = ", ".join(warming or failed) if known else f"{len(warming or failed)} collections"
+        shown: dict[str, Any] = (
+            {"collections": [state.model_dump() for state in states]} if known else {}
+        )
         raise ProblemError(
             NOT_READY,
-            f"warming up: {', '.join(warming)}"
-            if warming
-            else f"no collection can be used; failed: {', '.join(failed)}",
-            collections=[state.model_dump() for state in states],
+            f"warming up: {said}" if warming else f"no collection can be used; failed: {said}",
+            **shown,
         )
     degraded = any(state.reason is not None for state in states)
-    return as_json(Readiness(status="degraded" if degraded else "ready", collections=states))
+    status: Literal["ready", "degraded"] = "degraded" if degraded else "ready"
+    return as_json(Readiness(status=status, collections=states if known else None))
 
 
 @router.get("/openapi.json", include_in_schema=False)

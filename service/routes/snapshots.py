@@ -168,6 +168,7 @@ async def import_archive(request: Request, collection: CollectionName) -> Respon
             except KinfoldError as error:
                 # The import has succeeded all the same.
                 service_log.warning("old versions of %s were not removed: %s", collection, error)
+            service.collections.changed(collection, version)
             return before, version
 
         try:
@@ -175,7 +176,6 @@ async def import_archive(request: Request, collection: CollectionName) -> Respon
         except FormatError as error:
             detail = service.collections.without_folder(str(error))
             raise ProblemError(INVALID_SNAPSHOT, f"{detail}; nothing was changed") from None
-    service.collections.look()
     seconds = settings.deadline_ms / 1000
     return as_json(await follow(service.collections, collection, version, before, seconds))
 

@@ -126,8 +126,14 @@ async def activate_version(
     """
     service = service_of(request)
     path = service.collections.path(collection)
+
+    def job() -> str | None:
+        before = versions.activate(path, version)
+        service.collections.changed(collection, version)
+        return before
+
     try:
-        before = await service.files.run(lambda: versions.activate(path, version))
+        before = await service.files.run(job)
     except UnknownNameError as error:
         raise _unknown(service, error, version) from None
     except FormatError as error:

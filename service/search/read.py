@@ -38,7 +38,7 @@ def read(
             check_batch(len(ids), settings.max_batch)
             return Search(None, ids, options)
         if values.ndim == 1:
-            values = from_raw(values.data, dimension)
+            values = from_raw(values.data.cast("B"), dimension)
         return Search(as_queries(values, dimension, settings.max_batch), [], options)
     raw_options = parse_parameters(parameters)
     values = from_raw(body, dimension) if kind == "raw" else from_npy(body)

@@ -69,8 +69,8 @@ SEARCH = {
     ),
     "negative row": (["queries.npy", "--row", "-1"], "InputError", "queries.npy: no row -1"),
     "unknown id": (["--id", "nobody"], "UnknownNameError", "no item has the id 'nobody'"),
-    "neither file nor id": ([], "InputError", "expected either a file of queries or --id"),
-    "file and id": (["queries.npy", "--id", "x"], "InputError", "expected either a file of que"),
+    "neither file nor id": ([], "InputError", "--id and --positive, found none"),
+    "file and id": (["queries.npy", "--id", "x"], "InputError", "--id and --positive, found sev"),
     "no column for a mask": (
         ["queries.npy", "--query-mask", "m"],
         "InputError",

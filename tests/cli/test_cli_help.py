@@ -15,10 +15,11 @@ from kinfold import __version__
 
 VERBS = [
     *("build", "search", "serve", "evaluate", "compare", "tune"),
-    *("info", "verify", "demo", "models", "collections", "versions", "snapshot"),
+    *("info", "verify", "doctor", "demo"),
+    *("models", "keys", "collections", "versions", "snapshot"),
 ]
 TOP = typer.main.get_command(app).commands
-GROUPS = ["models", "collections", "versions", "snapshot"]
+GROUPS = ["models", "keys", "collections", "versions", "snapshot"]
 COMMANDS = {
     **TOP,
     **{
@@ -32,6 +33,7 @@ COMMANDS = {
 def test_the_verbs():
     assert list(TOP) == VERBS
     assert list(TOP["models"].commands) == ["list", "add", "take", "remove", "default"]
+    assert list(TOP["keys"].commands) == ["create", "list", "revoke", "rotate"]
     assert list(TOP["collections"].commands) == ["list", "create", "drop"]
     assert list(TOP["versions"].commands) == ["list", "activate", "remove", "gc"]
     assert list(TOP["snapshot"].commands) == ["export", "import"]

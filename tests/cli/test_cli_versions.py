@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_support import live
-from conftest import Command
+from cli_support import Outcome, live
 
 from kinfold.index import list_versions
 
+Command = Callable[..., Outcome]
 PEOPLE = ["--data", "data", "--collection", "people"]
 
 

@@ -10,6 +10,7 @@ from kinfold.kernels.combine import (
     best_touched,
     fill_up,
     find_in_row,
+    keep_allowed,
     scatter_float16,
     scatter_float32,
 )
@@ -154,3 +155,17 @@ def test_fill_up(ranked, reached, k):
     assert scores[: len(reached)].tolist() == [1] * len(reached)
     assert scores[len(reached) : total].tolist() == [0] * (total - len(reached))
     assert not marks.any()
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 1])
+def test_only_allowed_columns_stay_touched(share):
+    rng = np.random.default_rng(0)
+    touched = rng.permutation(50)[:20].astype(np.uint32)
+    scores = np.zeros(50, dtype=np.float32)
+    scores[touched] = 1 + np.arange(20)
+    before = scores.copy()
+    allowed = rng.random(50) < share
+    expected = [column for column in touched.tolist() if allowed[column]]
+    count = keep_allowed(scores, touched, 20, allowed)
+    assert touched[:count].tolist() == expected
+    np.testing.assert_array_equal(scores, np.where(allowed, before, 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -352,3 +354,41 @@ def test_refusals(clusters, options, message):
     ):
         with pytest.raises(kinfold.InputError, match=message):
             search(**options)
+
+
+def test_threads_get_what_one_gets(clusters):
+    index, _ = clusters
+    queries = BY_NAME["clusters"].queries
+    calls = [
+        {"filter": {"column": "camera", "in": [number % 4, 3]}, "model": model, "offset": offset}
+        for number in range(12)
+        for model, offset in ((None, 0), ("knn", 3), (["near", "far"], 1))
+    ]
+    fresh = kinfold.open(index.version)
+    serial = [index.search(queries, 8, **how) for how in calls]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda how: fresh.search(queries, 8, **how), calls * 3))
+    for have, want in zip(found, serial * 3, strict=True):
+        for name in ("ids", "scores", "similarities", "reached", "counts", "matched"):
+            np.testing.assert_array_equal(getattr(have, name), getattr(want, name))
+
+
+def test_a_damaged_column_is_reported(tmp_path):
+    """An offset that leads outside: Arrow would follow it."""
+    vectors = np.random.default_rng(0).normal(size=(40, 4))
+    payload = pa.table({"note": [f"note {i:04d}" for i in range(40)], "sound": list(range(40))})
+    index = kinfold.build(vectors, tmp_path, payload=payload)
+    file = index.version / "payload.arrow"
+    content = bytearray(file.read_bytes())
+    offsets = np.arange(0, 9 * 41, 9, dtype="<i4").tobytes()
+    at = content.index(offsets)
+    content[at + 4 * 20 : at + 4 * 20 + 4] = np.int32(2**30).tobytes()
+    del index
+    file.chmod(0o644)
+    file.write_bytes(content)
+    damaged = kinfold.open(tmp_path)
+    for options in ({"filter": {"column": "note", "eq": "a"}}, {"group_by": "note"}):
+        with pytest.raises(kinfold.CorruptIndexError, match="column 'note' cannot be read"):
+            damaged.search(vectors[0], 3, **options)
+    hits = damaged.search(vectors[0], 3, filter={"column": "sound", "lt": 2})
+    assert hits.counts.tolist() == [2]

@@ -141,8 +141,15 @@ def reachable(client: httpx.Client) -> bool:
 
 def settled(answer: httpx.Response) -> httpx.Response | None:
     """An answer of /readyz once no collection warms up any more."""
-    states = {state["status"] for state in answer.json()["collections"]}
-    return None if "warming" in states else answer
+    body = answer.json()
+    # Without a key only the status tells.
+    shown = body.get("collections")
+    waiting = answer.status_code == 503 if shown is None else _warming(shown)
+    return None if waiting else answer
+
+
+def _warming(states: list[dict[str, Any]]) -> bool:
+    return "warming" in {state["status"] for state in states}
 
 
 def until(condition: Any, seconds: float = 60) -> Any:

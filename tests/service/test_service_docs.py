@@ -91,9 +91,10 @@ def test_error_is_shown_as_it_is(folder: Path, address: str) -> None:
 def test_programs(folder: Path, address: str, capsys: pytest.CaptureFixture[str]) -> None:
     import numpy
 
-    program = PROGRAMS[1].replace("http://127.0.0.1:8000", address)
-    exec(program, {"np": numpy})  # noqa: S102
-    assert capsys.readouterr().out == "100\n"
+    names = {"np": numpy}
+    for program in PROGRAMS[1:]:
+        exec(program.replace("http://127.0.0.1:8000", address), names)  # noqa: S102
+        assert capsys.readouterr().out == "100\n"
 
 
 def test_every_error_is_listed() -> None:

@@ -89,8 +89,8 @@ def test_not_json(client: Client, body: str) -> None:
     [
         ([], "an object", "an empty list"),
         ("x", "an object", "x"),
-        ({}, "exactly one of vector, vectors, id and ids", "none"),
-        ({"id": 1, "ids": [1]}, "exactly one of vector, vectors, id and ids", "id, ids"),
+        ({}, "exactly one of vector, vectors, id, ids and positive", "none"),
+        ({"id": 1, "ids": [1]}, "exactly one of vector, vectors, id, ids and positive", "id, ids"),
         ({"id": True}, "an integer or a string", True),
         ({"id": 1.0}, "an integer or a string", 1.0),
         ({"ids": []}, "at least 1 of them", "an empty list"),
@@ -118,10 +118,10 @@ def test_invalid_request(client: Client, body: Any, expected: object, found: obj
 
 
 def test_unknown_fields(client: Client) -> None:
-    found = problem(client.search("photos", id=1, filter={}, offset=3), 422, "invalid-request")
-    assert "'filter', 'offset'" in found["detail"]
+    found = problem(client.search("photos", id=1, filters={}, limit=3), 422, "invalid-request")
+    assert "'filters', 'limit'" in found["detail"]
     assert "vectors" in found["expected"]
-    assert found["found"] == "filter"
+    assert found["found"] == "filters"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Who may do what: keys, scopes, rate limits, safe headers, and the log of writes."""
