@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
 
-from benchmarks.dependability.collection import NAME, place
+from benchmarks.dependability.collection import place
 from benchmarks.dependability.memory import Watch, growth
 from benchmarks.dependability.processes import Service
 from benchmarks.dependability.verdict import Verdict
@@ -36,7 +36,8 @@ from kinfold.client import Client
 _CHUNK = 50
 _SECONDS = 10.0
 _MIB = 1 << 20
-_VICTIM = "victim"
+# Neither is an example of the description, which would be dropped too soon.
+_KEPT, _VICTIM = "kept", "victim"
 _DESTRUCTIVE = {"drop_collection", "import_snapshot", "ask_for_build", "activate_version"}
 _PROBLEM = "application/problem+json"
 _MOST_STREAMED = 64
@@ -110,14 +111,16 @@ class Sender:
             self._seen.slowest = max(self._seen.slowest, time.monotonic() - start)
         response.close()
         self._seen.note(operation, built, response)
-        return response
+        return response if response.is_stream_consumed else None
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
 
-def described(sender: Sender, document: dict[str, Any], cases: int) -> None:
+def described(
+    sender: Sender, document: dict[str, Any], cases: int, restore: Callable[[], object]
+) -> None:
     """Cases of every operation of the description, valid ones and others, in turn."""
     schema = schemathesis.openapi.from_dict(document)
     operations = [
@@ -128,6 +131,7 @@ def described(sender: Sender, document: dict[str, Any], cases: int) -> None:
     known: dict[str, list[str]] = {"job": ["0" * 32], "version": ["x"], "upload": ["0" * 32]}
     each = max(1, cases // (2 * len(operations) * _CHUNK) + 1)
     for path, verb, name in operations:
+        restore()
         for mode in GenerationMode:
             strategy = schema[path][verb.upper()].as_strategy(generation_mode=mode)
 
@@ -135,7 +139,7 @@ def described(sender: Sender, document: dict[str, Any], cases: int) -> None:
                 case = data.draw(strategy)
                 parameters = case.path_parameters or {}
                 if "collection" in parameters:
-                    usual = [_VICTIM] if name in _DESTRUCTIVE else [NAME, _VICTIM]
+                    usual = [_VICTIM] if name in _DESTRUCTIVE else [_KEPT, _VICTIM]
                     parameters["collection"] = data.draw(
                         st.sampled_from([*usual * 3, "..", str(parameters["collection"]) or "x"])
                     )
@@ -255,7 +259,7 @@ def by_hand(sender: Sender, content: bytes, cases: int) -> None:
 
     def search(data: st.DataObject) -> None:
         sender.send(
-            "search by hand", method="POST", url=f"/v1/collections/{NAME}/search",
+            "search by hand", method="POST", url=f"/v1/collections/{_KEPT}/search",
             **as_json(data.draw(searches)),
         )  # fmt: skip
 
@@ -293,7 +297,7 @@ def main() -> None:
     cases = parser.parse_args().cases
     seen = Seen()
     verdict = Verdict("fuzz", f"{cases:,} requests that nobody would write")
-    with place(600, 32, names=(NAME, _VICTIM)) as at:
+    with place(600, 32, names=(_KEPT, _VICTIM)) as at:
         (at.folder / "sources").mkdir()
         at.save(at.folder / "sources" / "vectors.npy")
         content = (at.folder / "sources" / "vectors.npy").read_bytes()
@@ -311,9 +315,16 @@ def main() -> None:
             document = httpx.get(f"{service.url}/openapi.json").json()
             # The first requests make the service load what it loads once.
             by_hand(sender, content, cases // 20)
+            snapshot = at.folder / "victim.tar"
+            client.download_snapshot(_KEPT, snapshot)
             with Watch(service) as watch:
                 by_hand(sender, content, cases // 3)
-                described(sender, document, cases - cases // 3)
+                described(
+                    sender,
+                    document,
+                    cases - cases // 3,
+                    lambda: client.upload_snapshot(_VICTIM, snapshot),
+                )
                 still_answers(client, at.queries)
             sender.close()
     verdict.at_least("requests", seen.statuses.total(), cases)
@@ -331,7 +342,7 @@ def main() -> None:
 
 def still_answers(client: Client, queries: np.ndarray) -> None:
     """After all that, an ordinary search works."""
-    assert len(client.search(NAME, queries[:3], k=5)) == 3
+    assert len(client.search(_KEPT, queries[:3], k=5)) == 3
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ class Service(Process):
                     found = client.readiness()
                 except KinfoldServiceError:
                     return None
-                warming = any(state.status == "warming" for state in found.collections)
+                warming = any(state.status == "warming" for state in found.collections or [])
                 return found.status if found.is_ready and not warming else None
 
             ready = until(status, "the service to be ready", seconds)

@@ -234,10 +234,13 @@ class Upload(Answered):
 
 
 class Readiness(Answered):
-    """Whether the service answers searches: ready, degraded, or not ready with a `reason`."""
+    """Whether the service answers searches: ready, degraded, or not ready with a `reason`.
+
+    Without a key that may list them, `collections` is None.
+    """
 
     status: str
-    collections: list[CollectionState] = Field(default_factory=list)
+    collections: list[CollectionState] | None = None
     reason: str | None = None
 
     @property

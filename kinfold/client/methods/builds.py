@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from kinfold.client.addresses import collection_at
-from kinfold.client.answers import Job
-from kinfold.client.calls import Call, Steps
+from kinfold.client.answers import CollectionInfo, Job
+from kinfold.client.calls import Call, Sleep, Steps
 from kinfold.client.errors import BuildEndedError
 from kinfold.client.method import Caller, answer_of, method
 from kinfold.client.methods.search import json_call
@@ -20,6 +20,8 @@ from kinfold.client.methods.uploads import Uploads
 from kinfold.client.waiting import OnProgress, until_over
 from kinfold.config import BuildConfig
 from kinfold.errors import InputError
+
+_SERVED_TRIES, _SERVED_PAUSE = 100, 0.1
 
 
 class _Jobs(BaseModel):
@@ -126,7 +128,9 @@ class Builds:
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
     ) -> Steps[Job]:
-        """Upload data if there is some, queue a build, and wait for it.
+        """Upload data if there is some, queue a build, and wait until it is done and answers.
+
+        Behind a proxy other processes may follow within the service's KINFOLD_WATCH_SECONDS.
 
         Parameters
         ----------
@@ -139,8 +143,10 @@ class Builds:
         upload = None
         if data is not None:
             upload = (yield from Uploads.upload(self, data)).upload
-        job = yield from _start(self, collection, source, upload, columns, config, models)
-        return _done((yield from until_over(self, collection, job.id, on_progress, end)))
+        asked = yield from _start(self, collection, source, upload, columns, config, models)
+        job = _done((yield from until_over(self, collection, asked.id, on_progress, end)))
+        yield from _until_served(self, collection, job)
+        return job
 
 
 def _start(
@@ -175,6 +181,17 @@ def _parameters(config: BuildConfig | Mapping[str, Any]) -> dict[str, Any]:
 
 def _job(client: Caller, call: Call) -> Steps[Job]:
     return (yield from answer_of(client, call, Job))
+
+
+def _until_served(client: Caller, collection: str, job: Job) -> Steps[None]:
+    """Wait a little until searches are answered from what a job has built, or from a later one."""
+    version = job.result.version if job.result else None
+    for _ in range(_SERVED_TRIES):
+        info = yield from answer_of(client, Call("GET", collection_at(collection)), CollectionInfo)
+        # Names of versions begin with the time.
+        if version is None or (info.version or "") >= version:
+            return
+        yield Sleep(_SERVED_PAUSE)
 
 
 def _done(job: Job) -> Job:
