@@ -27,7 +27,9 @@ def worker(
     Jobs come from Redis if KINFOLD_REDIS_URL is set, else from the data folder; see docs/jobs.md.
     SIGTERM hands the running job back, with the stages that are done, and ends.
 
-    **Example**
+    **Examples**
+
+    `kinfold worker --data data`
 
     `KINFOLD_REDIS_URL=redis://localhost kinfold worker --data data`
     """

@@ -182,9 +182,9 @@ class Readiness(BaseModel):
     """The service can answer searches."""
 
     status: Literal["ready", "degraded"] = Field(
-        description="degraded: some collections failed, or do not answer from their live version; "
-        "the others are ready."
+        description="degraded: searches are answered, but something is wrong."
     )
+    reasons: list[str] = Field([], description="Why it is degraded.")
     collections: list[CollectionState] | None = Field(
         description="null: shown to holders of an API key only."
     )

@@ -22,6 +22,7 @@ from kinfold.index.collections import holds_collection
 from kinfold.index.publish import COLLECTION_NAME, VERSIONS, live_version
 from kinfold.progress import Progress
 from service.answers import CollectionState, Status
+from service.metrics import note_swap
 from service.opened import OpenCollection, open_collection, warm_up
 from service.places import Mark, Place, mark_of, pause_after
 from service.pool import use_one_core
@@ -275,6 +276,8 @@ class Collections:
         if self._was_taken_back(name, opened):
             return
         self._change(name, lambda _: Place(name, "ready", opened, mark=mark))
+        if place is not None and place.status == "ready":
+            note_swap(name)
         # As text: whoever keeps the record must not keep the index, and all that it maps.
         service_log.info("collection %s is ready: %s", name, repr(opened.index))
         weakref.finalize(opened, _released, name, opened.version).atexit = False

@@ -24,6 +24,8 @@ class Jobs:
     ----------
     on_change:
         Called, in a thread of its own, when Redis tells that a version went live somewhere.
+    works:
+        Whether builds may run here; of several processes in one only.
 
     Attributes
     ----------
@@ -35,12 +37,14 @@ class Jobs:
         Set when the service is to end: streams of events then end as well.
     """
 
-    def __init__(self, settings: Settings, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, on_change: Callable[[], None], *, works: bool = True
+    ) -> None:
         self.queue = open_queue(settings)
         self._changes = ChangeListener(settings, lambda _: on_change())
         self.streams = 0
         self.is_closing = False
-        works = settings.redis_url is None and settings.jobs == "on"
+        works = works and settings.redis_url is None and settings.jobs == "on"
         self._worker = LocalWorker(self.queue, alone=True) if works else None
         self._limiter: CapacityLimiter | None = None
 

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.handlers import internal_error
+from service.metrics import note_request
 from service.problems import to_response
 from service.security.headers import add_safe
 from workers.logs import FIELDS, access_log, service_log
@@ -55,16 +56,18 @@ class RequestLog:
         except ClientDisconnect:
             status = _CLIENT_GONE
         except Exception:
-            service_log.exception("unexpected error", extra={FIELDS: {"request_id": request_id}})
+            service_log.exception("unexpected error", extra={FIELDS: _ids(scope)})
             if status is not None:
                 raise
             await to_response(internal_error(), scope)(scope, receive, tagged_send)
         finally:
+            seconds = time.perf_counter() - start
+            note_request(scope, _CLIENT_GONE if status is None else status, seconds)
             if access_log.isEnabledFor(logging.INFO):
-                _log(scope, status, request_id, time.perf_counter() - start)
+                _log(scope, status, seconds)
 
 
-def _log(scope: Scope, status: int | None, request_id: str, seconds: float) -> None:
+def _log(scope: Scope, status: int | None, seconds: float) -> None:
     client = scope.get("client")
     fields = {
         "method": scope["method"],
@@ -73,6 +76,12 @@ def _log(scope: Scope, status: int | None, request_id: str, seconds: float) -> N
         "ms": round(1000 * seconds, 3),
         "client": client[0] if client else None,
         "key": scope["state"].get("key"),
-        "request_id": request_id,
+        **_ids(scope),
     }
     access_log.info("request", extra={FIELDS: fields})
+
+
+def _ids(scope: Scope) -> dict[str, str]:
+    """By which a line of the log is found again: of the request, and of its trace if it has one."""
+    state = scope["state"]
+    return {name: state[name] for name in ("request_id", "trace_id") if name in state}

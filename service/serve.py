@@ -1,4 +1,4 @@
-"""Running the service in this process."""
+"""Running the service: in this process, or in several that share its address."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from types import FrameType
 import uvicorn
 
 from kinfold.errors import InputError
-from service.app import create_app
 from service.collections import find_collections
 from service.security.head import bounded_head
 from service.settings import Settings, load_settings
 from service.state import Service
 from workers.logs import configure, service_log
-
-_SECONDS_TO_FINISH = 30
 
 
 def serve(settings: Settings | None = None) -> None:
@@ -36,11 +33,29 @@ def serve(settings: Settings | None = None) -> None:
     configure(chosen.log_level)
     # The application looks again when it starts, but there a bad folder is a traceback in the log.
     find_collections(chosen.data)
+    with _listen(chosen) as listener, suppress(KeyboardInterrupt):
+        host, port = listener.getsockname()[:2]
+        service_log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        if chosen.processes == 1:
+            serve_on(listener, chosen)
+        else:
+            from service.processes import supervise
+
+            supervise(listener, chosen)
+
+
+def serve_on(
+    listener: socket.socket, settings: Settings, *, first: bool = True, warm_first: bool = False
+) -> None:
+    """Serve in this process, on a socket that listens; the rest as `create_app` takes it."""
+    # Here, so that in a process of several `PROMETHEUS_MULTIPROC_DIR` is set before.
+    from service.app import create_app
+
     server = _Server(
         uvicorn.Config(
-            create_app(chosen),
+            create_app(settings, first=first, warm_first=warm_first),
             loop="uvloop",
-            http=bounded_head(chosen.body_seconds),
+            http=bounded_head(settings.body_seconds),
             ws="none",
             lifespan="on",
             access_log=False,
@@ -48,13 +63,10 @@ def serve(settings: Settings | None = None) -> None:
             server_header=False,
             # Believed from KINFOLD_TRUSTED_PROXIES only, by the application.
             proxy_headers=False,
-            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+            timeout_graceful_shutdown=settings.shutdown_seconds,
         )
     )
-    with _listen(chosen) as listener, suppress(KeyboardInterrupt):
-        host, port = listener.getsockname()[:2]
-        service_log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-        server.run(sockets=[listener])
+    server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -71,7 +83,7 @@ class _Server(uvicorn.Server):
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         raise InputError(
             f"KINFOLD_HOST and KINFOLD_PORT: cannot listen on {settings.host} port "

@@ -16,6 +16,10 @@ Cache = Literal["auto", "off", "memory", "redis"]
 Verify = Literal["quick", "full"]
 
 
+def _cores_of_a_process(given: dict[str, Any]) -> int:
+    return max(1, available_cores() // int(given.get("processes", 1)))
+
+
 class Settings(WorkerSettings):
     """Everything about the service that its operator decides, beside what workers share."""
 
@@ -29,10 +33,11 @@ class Settings(WorkerSettings):
     )
     processes: int = Field(1, ge=1, le=256, description="Processes that share the port.")
     threads: int = Field(
-        default_factory=available_cores,
+        default_factory=_cores_of_a_process,
         ge=1,
         le=1024,
-        description="Searches that run at once in a process, each on one core.",
+        description="Searches that run at once in a process, each on one core; by default the "
+        "cores are divided among the processes.",
     )
     queue: int = Field(
         64,
@@ -49,7 +54,14 @@ class Settings(WorkerSettings):
     deadline_ms: int = Field(
         10_000,
         ge=1,
-        description="Longest that a search may wait for a thread; then it is answered 503.",
+        description="Longest that a search may wait for a thread; then it is answered 503. The "
+        "header X-Timeout-Ms may ask for less.",
+    )
+    queue_ms: int = Field(
+        500,
+        ge=1,
+        description="Wait to be expected, by the pace of the last searches, up to which one more "
+        "is let into the queue; beyond, it is answered 503 at once.",
     )
     body_seconds: float = Field(
         30.0, gt=0, description="Longest pause while a body arrives; then it is answered 408."

@@ -7,22 +7,34 @@ from typing import cast
 
 from fastapi import Request
 
+from service.cache import AnswerCache
 from service.collections import Collections
 from service.files import FileWork
 from service.jobs import Jobs
 from service.pool import SearchPool
+from service.redis_link import RedisLink
 from service.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the addresses work with; ``app.state.service`` while the application runs."""
+    """What the addresses work with; ``app.state.service`` while the application runs.
+
+    Attributes
+    ----------
+    redis:
+        None: none is configured.
+    cache:
+        None: answers are not kept.
+    """
 
     settings: Settings
     collections: Collections
     pool: SearchPool
     files: FileWork
     jobs: Jobs
+    redis: RedisLink | None = None
+    cache: AnswerCache | None = None
 
 
 def service_of(request: Request) -> Service:

@@ -97,7 +97,9 @@ class Sender:
         start = time.monotonic()
         try:
             response = self._http.send(built, stream=True)
-            if response.headers.get("content-type", "").startswith("text/event-stream"):
+            kind = response.headers.get("content-type", "")
+            streamed = kind.startswith("text/event-stream")
+            if streamed:
                 next(response.iter_bytes(_MOST_STREAMED), b"")
             else:
                 response.read()
@@ -111,7 +113,7 @@ class Sender:
             self._seen.slowest = max(self._seen.slowest, time.monotonic() - start)
         response.close()
         self._seen.note(operation, built, response)
-        return response if response.is_stream_consumed else None
+        return None if streamed else response
 
     def close(self) -> None:
         """Close the connections."""

@@ -66,7 +66,8 @@ class Reader:
         group_size: int,
     ) -> Selection | None:
         """What was asked for beyond the k best, checked; None: nothing."""
-        if filter is min_similarity is group_by is None and offset == 0 and group_size == 1:
+        plain = filter is None and min_similarity is None and group_by is None
+        if plain and offset == 0 and group_size == 1:
             return None  # as most searches are
         asked = Selection.checked(filter, offset, min_similarity, group_by, group_size)
         return None if asked == NO_SELECTION else asked

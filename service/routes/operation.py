@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from service.answers import Health, Readiness
 from service.description import COLLECTION_EXAMPLE, answered, problems
+from service.metrics import CONTENT_TYPE, Looked, metrics_page
+from service.metrics.jobs import count_jobs
 from service.page import CONTENT_SECURITY_POLICY, render
-from service.problems import NOT_READY, ProblemError
+from service.problems import NOT_FOUND, NOT_READY, ProblemError
 from service.routes.common import as_json
 from service.security.guard import is_known
 from service.state import service_of
@@ -48,8 +50,9 @@ async def health() -> Response:
 async def readiness(request: Request) -> Response:
     """Ready once every collection of the start is warmed up or failed, unless all of them failed.
 
-    Collections that are added later, and empty ones, do not change that. Names of collections are
-    told to who may list them.
+    Collections that are added later, and empty ones, do not change that. Without the Redis that
+    is configured it is degraded: searches go on. Names of collections are told to who may list
+    them.
     """
     known = is_known(request.scope)
     if problem := request.app.state.security.problem:
@@ -68,9 +71,48 @@ async def readiness(request: Request) -> Response:
             f"warming up: {said}" if warming else f"no collection can be used; failed: {said}",
             **shown,
         )
-    degraded = any(state.reason is not None for state in states)
-    status: Literal["ready", "degraded"] = "degraded" if degraded else "ready"
-    return as_json(Readiness(status=status, collections=states if known else None))
+    bad = [state for state in states if state.reason is not None]
+    reasons = [f"the collection {state.name!r}: {state.reason}" for state in bad]
+    if bad and not known:
+        reasons = [f"{len(bad)} collections"]
+    link = service_of(request).redis
+    if link is not None and not link.up:
+        reasons.append(f"Redis: {link.reason}")
+    return as_json(
+        Readiness(
+            status="degraded" if reasons else "ready",
+            reasons=reasons,
+            collections=states if known else None,
+        )
+    )
+
+
+@router.get(
+    "/metrics",
+    tags=["operation"],
+    summary="Metrics for Prometheus",
+    response_model=None,
+    response_class=PlainTextResponse,
+    responses={
+        200: {
+            "description": "Counted by all processes of the service, in Prometheus' text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+        **problems(NOT_FOUND),
+    },
+)
+async def metrics(request: Request) -> Response:
+    """What docs/monitoring.md lists. Off by KINFOLD_METRICS=off."""
+    service = service_of(request)
+    if service.settings.metrics == "off":
+        raise ProblemError(NOT_FOUND, "metrics are off; KINFOLD_METRICS=on gives them")
+    states = service.collections.states()
+
+    def page() -> bytes:
+        jobs = count_jobs(service.jobs.queue, [state.name for state in states])
+        return metrics_page(Looked(states, jobs))
+
+    return Response(await service.jobs.call(page), media_type=CONTENT_TYPE)
 
 
 @router.get("/openapi.json", include_in_schema=False)

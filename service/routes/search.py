@@ -8,11 +8,17 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service import search
-from service.bodies import ANSWER_TYPES, answer_kind, body_kind, read_body, until_gone
+from service.bodies import ANSWER_TYPES, AnswerKind, answer_kind, body_kind, read_body, until_gone
+from service.cache import LONGEST_BODY, AnswerCache, CacheAwayError, answer_key
 from service.description import SEARCH_REQUEST, problems, search_answered
+from service.metrics import note_search
+from service.metrics.names import CACHE
+from service.patience import patience_of
+from service.pool import Grouped
 from service.problems import (
     BODY_TOO_LARGE,
     COLLECTION_FAILED,
+    DEADLINE_EXCEEDED,
     INVALID_JSON,
     INVALID_REQUEST,
     INVALID_VECTORS,
@@ -27,6 +33,7 @@ from service.problems import (
     WRONG_DIMENSION,
 )
 from service.routes.common import CollectionName
+from service.stages import Stages
 from service.state import service_of
 
 router = APIRouter()
@@ -42,7 +49,7 @@ router = APIRouter()
         **problems(
             INVALID_JSON, UNKNOWN_COLLECTION, UNKNOWN_MODEL, UNKNOWN_ID, BODY_TOO_LARGE,
             UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, INVALID_VECTORS, WRONG_DIMENSION, TOO_MANY,
-            UNKNOWN_COLUMN, OVERLOADED, WARMING_UP, COLLECTION_FAILED,
+            UNKNOWN_COLUMN, OVERLOADED, DEADLINE_EXCEEDED, WARMING_UP, COLLECTION_FAILED,
         ),
     },
     openapi_extra=SEARCH_REQUEST,
@@ -56,13 +63,58 @@ async def search_collection(request: Request, collection: CollectionName) -> Res
     service = service_of(request)
     opened = service.collections.ready(collection)
     kind, wanted = body_kind(request.headers), answer_kind(request.headers)
-    service.pool.refuse_if_full()
+    patience = patience_of(request.headers, service.settings)
+    if service.cache is None or not _is_short(request):
+        # Not before a short body is read, to which the answer may be known.
+        service.pool.refuse_if_full(patience)
     body = await read_body(request, service.settings.max_body_bytes)
     started = time.perf_counter()
+    cache = service.cache if len(body) <= LONGEST_BODY else None
+    key = b""
+    if cache is not None:
+        key = answer_key(
+            opened.name,
+            opened.index.version.name,
+            body,
+            request.scope["query_string"],
+            request.headers.get("content-type", ""),
+            wanted,
+        )
+        kept = await _kept(cache, key)
+        if kept is not None:
+            return _answer(kept, wanted, "hit")
     parameters = request.query_params.multi_items()
+    stages = Stages()
+    request.state.stages = stages
 
-    def job() -> bytes:
-        return search.run(opened, kind, body, parameters, service.settings, started, wanted)
+    def job() -> Grouped:
+        return search.prepare(
+            opened, kind, body, parameters, service.settings, started, stages, wanted
+        )
 
-    answer = await service.pool.run(job, lambda: until_gone(request))
-    return Response(answer, media_type=ANSWER_TYPES[wanted], headers={"Vary": "Accept"})
+    answer: bytes = await service.pool.run(job, lambda: until_gone(request), patience)
+    note_search(stages)
+    if cache is not None:
+        cache.put(key, answer)
+    return _answer(answer, wanted, "off" if cache is None else "miss")
+
+
+def _answer(content: bytes, kind: AnswerKind, cache: str) -> Response:
+    headers = {"Vary": "Accept", "X-Cache": cache}
+    return Response(content, media_type=ANSWER_TYPES[kind], headers=headers)
+
+
+def _is_short(request: Request) -> bool:
+    declared = request.headers.get("content-length", "")
+    return declared.isdecimal() and len(declared) <= 6 and int(declared) <= LONGEST_BODY
+
+
+async def _kept(cache: AnswerCache, key: bytes) -> bytes | None:
+    """What the cache has, if it can be asked."""
+    try:
+        kept = await cache.get(key)
+    except CacheAwayError:
+        CACHE["error"].inc()
+        return None
+    CACHE["miss" if kept is None else "hit"].inc()
+    return kept

@@ -1,6 +1,6 @@
-"""One search, from its body to the bytes of its answer; runs in the pool, on one thread."""
+"""One search, from its body to the bytes of its answer."""
 
 from service.search.check import MOST_EXPLAINED
-from service.search.steps import run
+from service.search.steps import prepare
 
-__all__ = ["MOST_EXPLAINED", "run"]
+__all__ = ["MOST_EXPLAINED", "prepare"]

@@ -14,7 +14,7 @@ from cli.app import app
 from kinfold import __version__
 
 VERBS = [
-    *("build", "search", "serve", "evaluate", "compare", "tune"),
+    *("build", "search", "serve", "worker", "evaluate", "compare", "tune"),
     *("info", "verify", "doctor", "demo"),
     *("models", "keys", "collections", "versions", "snapshot"),
 ]

@@ -165,7 +165,7 @@ def test_refused_before_anything_is_read(archive: bytes, target: Client, tmp_pat
     ):
         problem(put(target, archive, headers), 415, "unsupported-media-type")
     answer = target.send("PUT", "/v1/collections/Bad/snapshot", content=archive, headers=TAR)
-    problem(answer, 422, "invalid-request")
+    problem(answer, 404, "unknown-collection")
     assert list((tmp_path / "two").iterdir()) == []
     with VersionWriter(tmp_path / "two" / "photos"):
         problem(put(target, archive), 409, "build-in-progress")
