@@ -54,7 +54,13 @@ out = Talk(width=None if sys.stdout and sys.stdout.isatty() else PIPE_WIDTH)
 err = Talk(stderr=True)
 
 DataOption = Annotated[
-    str, typer.Option("--data", help="The data folder; each collection is a folder in it.")
+    str,
+    typer.Option(
+        "--data",
+        envvar="KINFOLD_DATA",
+        show_envvar=False,
+        help="The data folder; each collection is a folder in it. Default: KINFOLD_DATA.",
+    ),
 ]
 CollectionOption = Annotated[str, typer.Option("--collection", help="The collection's name.")]
 JsonOption = Annotated[
