@@ -81,6 +81,7 @@ def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(KinfoldError, _library_error)
     app.add_exception_handler(HTTPException, partial(_routing_error, routes))
+    app.add_exception_handler(RequestValidationError, _invalid_parameters)
 
 
 async def _problem(request: Request, error: Exception) -> Response:

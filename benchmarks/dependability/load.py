@@ -29,7 +29,9 @@ import numpy as np
 from benchmarks.dependability.processes import HOST, REPOSITORY
 
 _LOST = 0
-"""In the place of a status: the connection was refused or broke."""
+"""In the place of a status: the connection was refused or broke, or no answer came."""
+_UNSENT = -1
+"""In the place of a status: so many were under way that this one was not sent."""
 _SECONDS_TO_ANSWER = 60.0
 _MOST_CONNECTIONS = 2000
 
@@ -78,7 +80,8 @@ class Seen:
     def statuses(self) -> dict[str, int]:
         """How many answers of each status."""
         counted = Counter(int(status) for status in self.status)
-        return {str(status or "lost"): count for status, count in sorted(counted.items())}
+        names = {_LOST: "lost", _UNSENT: "unsent"}
+        return {names.get(status, str(status)): n for status, n in sorted(counted.items())}
 
     def milliseconds(self, quantile: float, status: int | None = 200) -> float:
         """A quantile of the times."""
@@ -233,7 +236,7 @@ class _Generator:
                 await asyncio.sleep(wait)
             number += 1
             if len(running) >= _MOST_CONNECTIONS:
-                self.rows.append((time.time(), _SECONDS_TO_ANSWER, _LOST))
+                self.rows.append((time.time(), _SECONDS_TO_ANSWER, _UNSENT))
                 continue
             task = asyncio.ensure_future(self._once(due))
             running.add(task)

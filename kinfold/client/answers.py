@@ -236,10 +236,11 @@ class Upload(Answered):
 class Readiness(Answered):
     """Whether the service answers searches: ready, degraded, or not ready with a `reason`.
 
-    Without a key that may list them, `collections` is None.
+    Without a key that may list them, `collections` is None. `reasons` say why it is degraded.
     """
 
     status: str
+    reasons: list[str] = Field(default_factory=list)
     collections: list[CollectionState] | None = None
     reason: str | None = None
 
