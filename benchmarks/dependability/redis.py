@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="up, and down, each time")
+    parser.add_argument("--load", type=float, default=0.3, help="share of the capacity")
     given = parser.parse_args()
     verdict = Verdict("redis", f"Redis killed (-9) {given.times} times, {given.rows:,} × 64")
     with place(given.rows) as at:
@@ -33,7 +34,7 @@ def main() -> None:
         service = Service(at.data, at.log("service"), redis_url=redis.url, cache="redis")
         with all_of(redis, service), service.client() as client:
             service.wait_until_ready()
-            rate = 0.4 * capacity(service, at, 3.0)
+            rate = given.load * capacity(service, at, 3.0)
             up: list[tuple[float, float]] = []
             down: list[tuple[float, float]] = []
             noticed, recovered = [], []
@@ -58,6 +59,7 @@ def main() -> None:
         for name, spans in (("up", up), ("down", down)):
             found = seen.during(spans).milliseconds(quantile)
             verdict.fact(f"p{100 * quantile:.0f}, Redis {name}", found, "ms")
+    verdict.fact("answers", ", ".join(f"{n} × {name}" for name, n in seen.statuses.items()))
     verdict.promise("failed searches", seen.failed, 0)
     verdict.promise("until degraded", max(noticed), _MOST_SECONDS_TO_NOTICE, "s")
     verdict.promise("until ready again", max(recovered), _MOST_SECONDS_TO_NOTICE, "s")

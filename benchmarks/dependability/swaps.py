@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--swaps", type=int, default=100, help="under load")
     parser.add_argument("--more", type=int, default=500, help="for leaks")
     parser.add_argument("--calm", type=float, default=_CALM_SECONDS, help="seconds without a swap")
+    parser.add_argument("--load", type=float, default=0.3, help="share of the capacity")
     given = parser.parse_args()
     verdict = Verdict("swaps", f"Swaps under load, {given.rows:,} × 64")
     with (
@@ -35,7 +36,7 @@ def main() -> None:
         service.client() as client,
     ):
         service.wait_until_ready()
-        rate = 0.5 * capacity(service, at, 3.0)
+        rate = given.load * capacity(service, at, 3.0)
         under_load(verdict, service, client, at, given.swaps, rate, given.calm)
         leaks(verdict, service, client, at, given.more)
     verdict.close()
@@ -84,6 +85,7 @@ def under_load(
     verdict.promise(
         "p99 during swaps", during.milliseconds(0.99), 2 * quiet.milliseconds(0.99), "ms"
     )
+    verdict.fact("answers", ", ".join(f"{n} × {name}" for name, n in seen.statuses.items()))
     verdict.promise("failed searches", seen.failed, 0)
 
 
