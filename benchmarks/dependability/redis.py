@@ -59,6 +59,8 @@ def main() -> None:
         for name, spans in (("up", up), ("down", down)):
             found = seen.during(spans).milliseconds(quantile)
             verdict.fact(f"p{100 * quantile:.0f}, Redis {name}", found, "ms")
+    for name, spans in (("up", up), ("down", down)):
+        verdict.fact(f"not answered 200, Redis {name}", seen.during(spans).failed)
     verdict.fact("answers", ", ".join(f"{n} × {name}" for name, n in seen.statuses.items()))
     verdict.promise("failed searches", seen.failed, 0)
     verdict.promise("until degraded", max(noticed), _MOST_SECONDS_TO_NOTICE, "s")
