@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench dependability clean
 
 demo: $(VENV)/.demo  ## Build, measure and picture a small gallery; needs no server
 	$(BIN)/kinfold demo
@@ -26,6 +26,13 @@ bench: $(VENV)/.dev  ## The figures of the README, a few minutes; JSON in bench-
 	$(BIN)/python -m benchmarks.rows
 	$(BIN)/python -m benchmarks.queries
 	$(BIN)/python -m benchmarks.builds
+
+dependability: $(VENV)/.dev  ## Swaps, kills, outages, overload and fuzz on real processes; half an hour
+	$(BIN)/python -m benchmarks.dependability.swaps
+	$(BIN)/python -m benchmarks.dependability.redis
+	$(BIN)/python -m benchmarks.dependability.kills
+	$(BIN)/python -m benchmarks.dependability.overload
+	$(BIN)/python -m benchmarks.dependability.fuzz
 
 clean:  ## Remove the environment and everything that was made
 	rm -rf $(VENV) demo-output bench-output build *.egg-info

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -80,6 +81,7 @@ def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(KinfoldError, _library_error)
     app.add_exception_handler(HTTPException, partial(_routing_error, routes))
+    app.add_exception_handler(RequestValidationError, _invalid_parameters)
 
 
 async def _problem(request: Request, error: Exception) -> Response:
@@ -103,6 +105,16 @@ async def _library_error(request: Request, error: Exception) -> Response:
             )
             return to_response(ProblemError(kind, detail, **members), request.scope)
     raise error
+
+
+async def _invalid_parameters(request: Request, raised: Exception) -> Response:
+    """What FastAPI refuses by itself: parameters of a path or of a query string."""
+    first = cast("RequestValidationError", raised).errors()[0]
+    name = str(first["loc"][-1])
+    problem = ProblemError(
+        INVALID_REQUEST, f"{name}: {first['msg']}", expected=first["msg"], found=first["input"]
+    )
+    return to_response(problem, request.scope)
 
 
 async def _routing_error(

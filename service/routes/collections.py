@@ -71,6 +71,7 @@ async def list_collections(request: Request) -> Response:
     "/v1/collections",
     tags=["collections"],
     summary="Create a collection",
+    operation_id="create_collection",
     status_code=201,
     response_model=None,
     responses={
@@ -120,6 +121,7 @@ async def describe_collection(request: Request, collection: CollectionName) -> R
     "/v1/collections/{collection}",
     tags=["collections"],
     summary="Drop a collection",
+    operation_id="drop_collection",
     response_model=None,
     responses={
         200: answered(

@@ -49,7 +49,8 @@ _IMPORT: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "An archive as the export gives it.",
-        "content": dict.fromkeys(_TAKEN, _BINARY),
+        # The other one is taken, too; generators make clients of one that cannot choose.
+        "content": {MEDIA_TYPE: _BINARY},
     }
 }
 
@@ -90,8 +91,9 @@ class _Archive(StreamingResponse):
     "/v1/collections/{collection}/snapshot",
     tags=["versions"],
     summary="Export a version",
-    response_model=None,
+    operation_id="export_snapshot",
     response_class=StreamingResponse,
+    response_model=None,
     responses={
         200: {"description": "The archive.", "content": {MEDIA_TYPE: _BINARY}},
         **problems(
@@ -133,6 +135,7 @@ async def export(
     "/v1/collections/{collection}/snapshot",
     tags=["versions"],
     summary="Import a version",
+    operation_id="import_snapshot",
     response_model=None,
     responses={
         200: answered(Activated, "It is the live version now.", ACTIVATED_EXAMPLE),

@@ -34,12 +34,21 @@ _TEXT = {
     "application/vnd.apache.parquet": "A Parquet file: a column of vectors, ids, payload.",
     "application/vnd.apache.arrow.file": "An Arrow IPC file (Feather v2) of the same.",
 }
+_DESCRIBED = "application/x-npy"
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
+        "description": "By its Content-Type. "
+        + " ".join(f"`{kind}`: {_TEXT[kind]}" for kind in FORMATS),
+        # One that the generators' clients can send: of several kinds of bytes they cannot choose.
         "content": {
-            kind: {"schema": {"type": "string", "format": "binary", "description": _TEXT[kind]}}
-            for kind in FORMATS
+            _DESCRIBED: {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": _TEXT[_DESCRIBED],
+                }
+            }
         },
     }
 }

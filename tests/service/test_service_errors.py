@@ -304,3 +304,10 @@ def test_access_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     assert {"method": "GET", "path": "/nothing", "status": 404, "request_id": "abc"}.items() <= (
         fields.items()
     )
+
+
+def test_parameters_that_the_framework_refuses_are_problems_too(client: Client) -> None:
+    answer = client.get("/v1/collections/photos/snapshot", params={"version": "x" * 129})
+    found = problem(answer, 422, "invalid-request")
+    assert found["detail"].startswith("version: ")
+    assert len(found["found"]) <= 120
