@@ -21,7 +21,7 @@ from service.metrics.names import WAITING
 from service.middleware import RequestLog
 from service.openapi import describe_api
 from service.pool import SearchPool
-from service.redis_link import open_link
+from service.redis_link import open_links
 from service.routes import GROUPS, all_routes
 from service.security.setup import Security, believe_proxies
 from service.settings import Settings, load_settings
@@ -78,10 +78,11 @@ def create_app(
             patience=chosen.queue_ms / 1000,
         )
         jobs = Jobs(chosen, collections.watcher.look_now, works=first)
-        link = await open_link(chosen)
-        cache = open_cache(chosen, link)
+        links = await open_links(chosen)
+        # The last one is that of answers alone, where there is one.
+        cache = open_cache(chosen, next(reversed(links.values()), None))
         app.state.service = Service(
-            chosen, collections, pool, FileWork(), jobs, redis=link, cache=cache
+            chosen, collections, pool, FileWork(), jobs, redis=links, cache=cache
         )
         collections.start()
         security.start()
@@ -99,7 +100,7 @@ def create_app(
             collections.close()
             if cache is not None:
                 await cache.close()
-            if link is not None:
+            for link in links.values():
                 await link.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.shutdown)

@@ -125,22 +125,26 @@ class RedisLink:
         REDIS_AWAY.set(0)
 
 
-async def open_link(settings: Settings) -> RedisLink | None:
-    """The link to the Redis that is configured, if one is.
+async def open_links(settings: Settings) -> dict[str, RedisLink]:
+    """Links to the Redis that are configured, by what they are called: none, one or two.
 
     Raises
     ------
     InputError
-        Its address is none of Redis.
+        An address is none of Redis.
     """
-    if settings.redis_url is None:
-        return None
-    try:
-        link = RedisLink(settings.redis_url.get_secret_value(), settings.redis_timeout_ms / 1000)
-    except ValueError as error:
-        raise InputError(f"KINFOLD_REDIS_URL: {error}") from None
-    await link.start()
-    return link
+    addresses = {"Redis": settings.redis_url, "the Redis of answers": settings.cache_url}
+    links = {}
+    for name, address in addresses.items():
+        if address is None:
+            continue
+        try:
+            link = RedisLink(address.get_secret_value(), settings.redis_timeout_ms / 1000)
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from None
+        await link.start()
+        links[name] = link
+    return links
 
 
 def _told(error: Exception) -> str:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from kinfold.threads import available_cores
 from service.security.values import checked_networks, checked_origins, checked_rate
-from workers.settings import WorkerSettings, lowered, read_settings
+from workers.settings import RedisAddress, WorkerSettings, lowered, read_settings
 
 Switch = Literal["on", "off"]
 Cache = Literal["auto", "off", "memory", "redis"]
@@ -106,6 +106,11 @@ class Settings(WorkerSettings):
         "auto",
         description="Where answers are kept: memory, redis, off; auto: redis where there is one, "
         "else memory.",
+    )
+    cache_url: RedisAddress | None = Field(
+        None,
+        description="Redis of kept answers, which may throw keys away, as that of jobs may not. "
+        "None: KINFOLD_REDIS_URL.",
     )
     cache_bytes: int = Field(64 << 20, ge=0, description="Most memory of cached answers.")
     cache_seconds: int = Field(3600, ge=1, description="How long an answer is kept in Redis.")

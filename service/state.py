@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from fastapi import Request
@@ -23,7 +23,7 @@ class Service:
     Attributes
     ----------
     redis:
-        None: none is configured.
+        Links to the Redis that are configured, by what they are called.
     cache:
         None: answers are not kept.
     """
@@ -33,7 +33,7 @@ class Service:
     pool: SearchPool
     files: FileWork
     jobs: Jobs
-    redis: RedisLink | None = None
+    redis: dict[str, RedisLink] = field(default_factory=dict)
     cache: AnswerCache | None = None
 
 

@@ -33,6 +33,9 @@ def _redis_address(value: SecretStr) -> SecretStr:
     return value
 
 
+RedisAddress = Annotated[SecretStr, AfterValidator(_redis_address)]
+
+
 class WorkerSettings(BaseSettings):
     """What the operator decides about data and jobs.
 
@@ -48,7 +51,7 @@ class WorkerSettings(BaseSettings):
     data: Path = Field(
         Path("data"), description="Folder of the collections; every sub-folder that holds one."
     )
-    redis_url: Annotated[SecretStr, AfterValidator(_redis_address)] | None = Field(
+    redis_url: RedisAddress | None = Field(
         None,
         description="redis://host:port/db, or rediss:// with TLS. None: jobs, cache and limits "
         "stay on this machine.",
@@ -99,7 +102,7 @@ def read_settings(kind: type[Chosen], **given: Any) -> Chosen:
             f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: "
             + item["msg"].removeprefix("Value error, ")
             # A password must not stand in a log, nor the rest of a broken address.
-            + ("" if item["loc"] == ("redis_url",) else f", found {item['input']!r}")
+            + ("" if item["loc"][0] in ("redis_url", "cache_url") else f", found {item['input']!r}")
             for item in error.errors()
             # A default that depends on another setting, which is the one to blame.
             if item["type"] != "default_factory_not_called"

@@ -75,9 +75,8 @@ async def readiness(request: Request) -> Response:
     reasons = [f"the collection {state.name!r}: {state.reason}" for state in bad]
     if bad and not known:
         reasons = [f"{len(bad)} collections"]
-    link = service_of(request).redis
-    if link is not None and not link.up:
-        reasons.append(f"Redis: {link.reason}")
+    links = service_of(request).redis
+    reasons += [f"{name}: {link.reason}" for name, link in links.items() if not link.up]
     return as_json(
         Readiness(
             status="degraded" if reasons else "ready",

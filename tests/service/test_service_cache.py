@@ -224,6 +224,26 @@ def test_auto_means_redis_where_there_is_one(data: Path, redis: RedisServer) -> 
         assert ask(client, id=1).headers["x-cache"] == "hit"
 
 
+def test_answers_in_a_redis_of_their_own(data: Path, redis: RedisServer, tmp_path: Path) -> None:
+    """One that is full and throws keys away does no harm to jobs."""
+    (tmp_path / "answers").mkdir()
+    answers = RedisServer(tmp_path / "answers")
+    answers.start()
+    urls = {"redis_url": redis.url, "cache_url": answers.url, "redis_timeout_ms": 2000}
+    try:
+        with running(data, **urls) as client:
+            assert ask(client, id=1).headers["x-cache"] == "miss"
+            until(lambda: answers.client.dbsize() == 1)
+            assert not list(redis.client.scan_iter("kinfold:answer:*"))
+            answers.kill()
+            for number in range(10):
+                assert ask(client, id=number).status_code == 200
+            state = until(lambda: degraded(client))
+            assert state["reasons"] == ["the Redis of answers: it cannot be reached"]
+    finally:
+        answers.close()
+
+
 def test_redis_goes_and_comes_back(data: Path, redis: RedisServer) -> None:
     """Searches go on, /readyz says so, and nobody has to do anything."""
     with running(data, redis_url=redis.url) as client:

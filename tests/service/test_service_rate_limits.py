@@ -113,7 +113,7 @@ def test_processes_share_a_limit_through_redis(data: Path, keys: Path, server: R
                     keys=keys,
                     redis_url=server.url,
                     redis_timeout_ms=5000,
-                )  # fmt: skip
+                )
             )
             for _ in range(2)
         )
