@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench dependability clean
+.PHONY: demo test check bench bench-http dependability docker-try clean
 
 demo: $(VENV)/.demo  ## Build, measure and picture a small gallery; needs no server
 	$(BIN)/kinfold demo
@@ -27,12 +27,20 @@ bench: $(VENV)/.dev  ## The figures of the README, a few minutes; JSON in bench-
 	$(BIN)/python -m benchmarks.queries
 	$(BIN)/python -m benchmarks.builds
 
+bench-http: $(VENV)/.dev  ## The service under load from a second process, beside one in one file; ROWS=100000
+	$(BIN)/python -m benchmarks.http --rows $(or $(ROWS),100000)
+	$(BIN)/python -m benchmarks.http_passes --rows $(or $(ROWS),100000)
+	$(BIN)/python -m benchmarks.http_metrics
+
 dependability: $(VENV)/.dev  ## Swaps, kills, outages, overload and fuzz on real processes; half an hour
 	$(BIN)/python -m benchmarks.dependability.swaps
 	$(BIN)/python -m benchmarks.dependability.redis
 	$(BIN)/python -m benchmarks.dependability.kills
 	$(BIN)/python -m benchmarks.dependability.overload
 	$(BIN)/python -m benchmarks.dependability.fuzz
+
+docker-try:  ## Build the image and run every service of the compose file, without Docker; needs root and buildah
+	docker/try.sh
 
 clean:  ## Remove the environment and everything that was made
 	rm -rf $(VENV) demo-output bench-output build *.egg-info

@@ -80,7 +80,7 @@ class Client(Methods, Waiting):
 
 
 class AsyncClient(Methods, Awaiting):
-    """A client whose methods are awaited, in asyncio or trio; parameters as of `Client`."""
+    """A client whose methods are awaited, in asyncio; parameters as of `Client`."""
 
     def __init__(
         self,
