@@ -102,15 +102,15 @@ class Run:
             w, plan, self._graph_lists(plan), self._nearest(plan), progress, self._threads
         )
 
-    def _read(self, stage: Stage, load: Callable[[Path], Loaded]) -> Loaded:
+    def _read(self, stage: Stage, opened: Callable[[Path], Loaded]) -> Loaded:
         """What a stage wrote; made again where it was found and turns out to be damaged."""
         done = self._shop.done[stage.name]
         try:
-            return load(done.folder)
+            return opened(done.folder)
         except CorruptIndexError:
             if done.source == "to do":
                 raise
-        return load(self._shop.redo(stage, self._work(stage)).folder)
+        return opened(self._shop.redo(stage, self._work(stage)).folder)
 
     @cached_property
     def _vectors(self) -> Float32s:

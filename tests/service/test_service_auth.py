@@ -176,7 +176,7 @@ def test_readiness_names_collections_to_holders_of_keys_only(
 ) -> None:
     for given_ in ({}, bearer(WRONG), {"headers": {"X-API-Key": "x"}}):
         answer = locked.get("/readyz", **given_)
-        assert answer.json() == {"status": "ready", "collections": None}
+        assert answer.json() == {"status": "ready", "reasons": [], "collections": None}
     names = {
         one["name"] for one in locked.get("/readyz", **bearer(tokens["read"])).json()["collections"]
     }
