@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import sys
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, get_native_id
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -29,6 +31,8 @@ from service.problems import DEADLINE_EXCEEDED, OVERLOADED, ProblemError
 Result = TypeVar("Result")
 _Outcome = tuple["_Task", Any, BaseException | None]
 
+_NICER = 5
+
 _LEARNING = 0.2
 """Weight of the last pass in what is known of how long they take."""
 
@@ -40,6 +44,19 @@ def use_one_core() -> None:
     side by side instead: together they use `threads` cores, not `threads` times all of them.
     """
     faiss.omp_set_num_threads(1)
+
+
+def give_way() -> None:
+    """Let the event loop have a core before the calling thread, where the system can do that.
+
+    Under more load than there is room for, searches would else take every core from the one
+    thread that says no.
+    """
+    if sys.platform == "linux":
+        # There a thread has a priority of its own, and may always lower it.
+        thread = get_native_id()
+        nice = min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICER)
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +271,7 @@ class SearchPool:
 
     def _work(self) -> None:
         use_one_core()
+        give_way()
         while self._calls.get():
             while self._step():
                 pass

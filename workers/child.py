@@ -28,6 +28,8 @@ from workers.retention import remove_old_versions
 from workers.settings import WorkerSettings
 from workers.sources import read_for_build
 
+_NICER = 10
+
 STOPPED = 3
 """The exit code after a clean stop."""
 
@@ -150,6 +152,8 @@ def _as_result(summary: BuildSummary) -> BuildResult:
 
 def main() -> None:
     """Run as the child of a worker."""
+    # Searches on the same machine come before a build, which can wait.
+    os.nice(_NICER)
     # Whatever a library prints goes to the log and not between the lines.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

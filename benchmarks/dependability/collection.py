@@ -12,6 +12,7 @@ import numpy as np
 
 import kinfold
 from benchmarks.galleries import curved_manifolds
+from kinfold.config import Neighbors
 
 NAME = "photos"
 SEARCH = f"/v1/collections/{NAME}/search?k=10"
@@ -42,7 +43,11 @@ class Place:
 
 @contextmanager
 def place(
-    rows: int, dimension: int = 64, versions: int = 1, names: Sequence[str] = (NAME,)
+    rows: int,
+    dimension: int = 64,
+    versions: int = 1,
+    names: Sequence[str] = (NAME,),
+    neighbors: Neighbors = "auto",
 ) -> Iterator[Place]:
     """Build collections, with so many versions each; everything is removed in the end."""
     gallery = curved_manifolds(rows, dimension, queries=100)
@@ -51,6 +56,7 @@ def place(
         data = Path(folder) / "data"
         for name in names:
             for number in range(versions):
-                config = kinfold.BuildConfig(alpha=0.98 - 0.01 * number, max_row=100)
+                alpha = 0.98 - 0.01 * number
+                config = kinfold.BuildConfig(alpha=alpha, max_row=100, neighbors=neighbors)
                 kinfold.build(gallery.vectors, data / name, config=config, payload=payload)
         yield Place(Path(folder), data, gallery.vectors, gallery.queries)

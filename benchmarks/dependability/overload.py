@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import time
 
+import numpy as np
+
 from benchmarks.dependability.collection import SEARCH, place
 from benchmarks.dependability.load import Load
 from benchmarks.dependability.memory import Watch, growth
@@ -32,7 +34,7 @@ def main() -> None:
     size = f"{given.rows:,} × {given.dimension}"
     verdict = Verdict("overload", f"{given.times:g}× the capacity for {given.seconds:g} s, {size}")
     with (
-        place(given.rows, given.dimension) as at,
+        place(given.rows, given.dimension, neighbors="exact") as at,
         Service(at.data, at.log("service"), cache="off") as service,
     ):
         service.wait_until_ready()
@@ -56,6 +58,10 @@ def main() -> None:
         name = f"p{100 * quantile:.0f}"
         verdict.fact(f"{name} of answers 200", steady.milliseconds(quantile), "ms")
         verdict.fact(f"{name} of answers 503", steady.milliseconds(quantile, 503), "ms")
+    for status in (200, 503):
+        slow = np.where(seen.status == status, seen.seconds, 0)
+        after = seen.start[slow.argmax()] - begin
+        verdict.fact(f"slowest of {status}, asked at {after:.1f} s", 1e3 * slow.max(), "ms")
     verdict.promise("slowest answer of all", 1e3 * float(seen.seconds.max()), 1000, "ms")
     verdict.promise("neither 200 nor 503", other, 0)
     verdict.at_least("successes", succeeded / (end - begin), 0.8 * able, "1/s")
