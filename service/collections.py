@@ -25,7 +25,7 @@ from service.answers import CollectionState, Status
 from service.metrics import note_swap
 from service.opened import OpenCollection, open_collection, warm_up
 from service.places import Mark, Place, mark_of, pause_after
-from service.pool import use_one_core
+from service.pool import keep_back
 from service.problems import (
     COLLECTION_EMPTY,
     COLLECTION_FAILED,
@@ -86,7 +86,7 @@ class Collections:
         self._loading: set[str] = set()
         self._first = set(self._places)
         self._ended = False
-        self._loaders = ThreadPoolExecutor(_AT_ONCE, "kinfold-warm-up", initializer=use_one_core)
+        self._loaders = ThreadPoolExecutor(_AT_ONCE, "kinfold-warm-up", initializer=keep_back)
         self.watcher = Watcher(self.look, watch_seconds)
 
     def start(self) -> None:

@@ -59,6 +59,13 @@ def give_way() -> None:
         os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
+def keep_back() -> None:
+    """Both of these, for a thread that works while others search."""
+    use_one_core()
+    give_way()
+    give_way()
+
+
 @dataclass(frozen=True, slots=True)
 class Grouped:
     """What reading a search gives: the rest of it, to be done with others that ask alike.

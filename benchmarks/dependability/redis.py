@@ -32,9 +32,12 @@ def main() -> None:
     with place(given.rows) as at:
         redis = Redis(at.folder / "redis")
         service = Service(at.data, at.log("service"), redis_url=redis.url, cache="redis")
+        with service:
+            service.wait_until_ready()
+            # Of searches that the cache does not answer: there is no Redis yet.
+            rate = given.load * capacity(service, at, 3.0)
         with all_of(redis, service), service.client() as client:
             service.wait_until_ready()
-            rate = given.load * capacity(service, at, 3.0)
             up: list[tuple[float, float]] = []
             down: list[tuple[float, float]] = []
             noticed, recovered = [], []

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import argparse
 import time
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import cycle, pairwise
 
 from benchmarks.dependability.collection import NAME, SEARCH, Place, place
 from benchmarks.dependability.load import Load
 from benchmarks.dependability.memory import Holding, Watch, growth
 from benchmarks.dependability.processes import Service, until
 from benchmarks.dependability.verdict import Verdict
-from kinfold.client import Client
+from kinfold.client import Client, VersionInfo
 
 _MIB = 1 << 20
+_PAUSE_SECONDS = 0.1
+"""Between one swap and the next."""
 _CALM_SECONDS = 10.0
 
 
@@ -63,13 +66,15 @@ def under_load(
 ) -> None:
     """Swap while searches arrive at a fixed rate; before and after, the same without."""
     load = Load(service.port, SEARCH, at.queries, at.folder, rate=rate)
+    others = in_turn(client)
     with load:
         time.sleep(1.0)
         marks = [time.time()]
         time.sleep(calm / 2)
         marks.append(time.time())
-        for _ in range(swaps):
-            swap(client)
+        for _, other in zip(range(swaps), others, strict=False):
+            swap(client, other)
+            time.sleep(_PAUSE_SECONDS)
         marks.append(time.time())
         time.sleep(calm / 2)
         marks.append(time.time())
@@ -89,13 +94,21 @@ def under_load(
     verdict.promise("failed searches", seen.failed, 0)
 
 
-def swap(client: Client) -> str:
-    """Let the other version go live, and wait until it answers; its name."""
+def in_turn(client: Client) -> Iterator[str]:
+    """The versions that are to go live one after the other, without end."""
     versions = client.list_versions(NAME)
-    other = next(one.version for one in versions if not one.live)
+    return cycle(sorted((one.version for one in versions), key=lambda name: name == live(versions)))
+
+
+def live(versions: Sequence[VersionInfo]) -> str:
+    """The one that is live."""
+    return next(one.version for one in versions if one.live)
+
+
+def swap(client: Client, other: str) -> None:
+    """Let another version go live, and wait until it answers."""
     client.activate_version(NAME, other)
     until(lambda: client.search(NAME, id=0, k=1).version == other, f"{other} to answer", 60)
-    return other
 
 
 def leaks(verdict: Verdict, service: Service, client: Client, at: Place, swaps: int) -> None:
@@ -103,12 +116,13 @@ def leaks(verdict: Verdict, service: Service, client: Client, at: Place, swaps: 
     # In closed loop, so that there are as many connections in the end as in the beginning.
     load = Load(service.port, SEARCH, at.queries, at.folder, connections=1, name="light")
     with load:
-        for _ in range(max(10, swaps // 10)):
-            swap(client)
+        others = in_turn(client)
+        for _, other in zip(range(max(10, swaps // 10)), others, strict=False):
+            swap(client, other)
         begin = time.time()
         with Watch(service) as watch:
-            for _ in range(swaps):
-                swap(client)
+            for _, other in zip(range(swaps), others, strict=False):
+                swap(client, other)
         spent = time.time() - begin
     verdict.fact("further swaps", swaps)
     verdict.fact("a swap", 1e3 * spent / max(1, swaps), "ms")

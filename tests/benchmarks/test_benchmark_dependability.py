@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from benchmarks.dependability.kills import trial
 from benchmarks.dependability.load import Load, Seen
 from benchmarks.dependability.memory import Watch, growth, look
 from benchmarks.dependability.processes import Process, Redis, Service, all_of
-from benchmarks.dependability.swaps import swap
+from benchmarks.dependability.swaps import in_turn, swap
 from benchmarks.dependability.verdict import Verdict
 
 
@@ -73,7 +74,9 @@ def test_swaps_under_load_fail_no_search(at: Place) -> None:
             Load(service.port, SEARCH, at.queries, at.folder, rate=40) as load,
             Watch(service) as watch,
         ):
-            live = [swap(client) for _ in range(4)]
+            live = list(islice(in_turn(client), 4))
+            for other in live:
+                swap(client, other)
             time.sleep(0.5)
         assert live[0] == live[2] != live[1]
         assert load.saw.failed == 0
