@@ -93,7 +93,11 @@ class Sender:
 
     def send(self, operation: str, **request: Any) -> httpx.Response | None:
         """Send one request; streams are only begun."""
-        built = self._http.build_request(**request)
+        try:
+            built = self._http.build_request(**request)
+        except httpx.InvalidURL:
+            # What cannot be sent tries nothing.
+            return None
         start = time.monotonic()
         try:
             response = self._http.send(built, stream=True)
@@ -104,7 +108,6 @@ class Sender:
             else:
                 response.read()
         except httpx.LocalProtocolError:
-            # What cannot be sent tries nothing.
             return None
         except httpx.RequestError as error:
             self._seen.wrong.append(f"{built.method} {built.url}: {error!r}")
