@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -242,13 +243,13 @@ class Trial:
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,
         *, host: str = "", tls: bool = False,
-    ) -> tuple[int, dict[str, str], Any]:  # fmt: skip
+    ) -> tuple[int, Message, Any]:  # fmt: skip
         """A request through the proxy, or to `host`; status, headers and JSON of the answer."""
         try:
             with self.open(method, path, body, headers or {}, host=host, tls=tls) as answer:
-                return answer.status, dict(answer.headers), decoded(answer.read())
+                return answer.status, answer.headers, decoded(answer.read())
         except urllib.error.HTTPError as error:
-            return error.code, dict(error.headers), decoded(error.read())
+            return error.code, error.headers, decoded(error.read())
 
     def open(
         self, method: str, path: str, body: Any, headers: dict[str, str], *, host: str = "",
