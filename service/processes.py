@@ -20,7 +20,7 @@ from typing import Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from kinfold.errors import InputError
-from service.serve import serve_on
+from service.server import serve_on
 from service.settings import Settings
 from workers.logs import configure, service_log
 

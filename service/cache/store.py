@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from service.redis_link import RedisLink
-from service.settings import Settings
-
 
 class CacheAwayError(Exception):
     """The cache cannot be used now."""
@@ -28,18 +25,3 @@ class AnswerCache(Protocol):
     async def close(self) -> None:
         """Give back what it holds."""
         ...
-
-
-def open_cache(settings: Settings, link: RedisLink | None) -> AnswerCache | None:
-    """The cache that the settings ask for; None: there is to be none."""
-    from service.cache.memory import MemoryCache
-    from service.cache.redis import RedisCache
-
-    kind = settings.cache
-    if kind == "auto":
-        kind = "memory" if link is None else "redis"
-    if kind == "redis" and link is not None:
-        return RedisCache(link, settings.cache_seconds)
-    if kind == "memory" and settings.cache_bytes > 0:
-        return MemoryCache(settings.cache_bytes)
-    return None
