@@ -52,7 +52,7 @@ def private_bytes(pid: int) -> int:
     """Memory that is in use and mapped from no file: RssAnon, and what was swapped out."""
     text = (Path("/proc") / str(pid) / "status").read_text()
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return 1024 * sum(int(fields[name].split()[0]) for name in ("RssAnon", "VmSwap"))
+    return 1024 * sum(int(fields.get(name, "0").split()[0]) for name in ("RssAnon", "VmSwap"))
 
 
 def growth(values: list[int] | list[float]) -> float:
