@@ -81,7 +81,7 @@ def demo(
     for result in results[1:]:
         wins_and_losses(results[0], result, queries)
     out.print(f"\nreport with pictures: {report}")
-    out.print(f"serve it:   kinfold serve --data {shlex.quote(str(data))}")
+    out.print(f"serve it:   KINFOLD_AUTH=off kinfold serve --data {shlex.quote(str(data))}")
     out.print(f"then ask:   {_curl(output)}")
 
 
@@ -134,7 +134,8 @@ def _write(
         "Where it loses most": [int(row) for row in order[:EACH] if gain[row] < 0],
     }
     footer = (
-        f"<p>Serve this collection and ask it the first query:</p><pre>kinfold serve --data "
+        "<p>Serve this collection and ask it the first query:</p>"
+        "<pre>KINFOLD_AUTH=off kinfold serve --data "
         f"{escape(shlex.quote(str(output / 'data')))}\n{escape(_curl(output))}</pre>"
     )
     page = report_html(

@@ -163,7 +163,10 @@ def test_for_people(kinfold, tmp_path, outcome):
         figure = 100 * outcome.json["models"][model]["mAP"]
         assert line.split()[:2] == [model, f"{figure:.1f}"]
     assert f"report with pictures: {tmp_path / 'demo' / 'report.html'}" in shown.out
-    assert f"serve it:   kinfold serve --data {tmp_path / 'demo' / 'data'}" in shown.out
+    assert (
+        f"serve it:   KINFOLD_AUTH=off kinfold serve --data {tmp_path / 'demo' / 'data'}"
+        in shown.out
+    )
     assert "then ask:   curl -s http://127.0.0.1:8000/v1/collections/digits/search" in shown.out
     assert "1,438 digits of 64 pixels as the gallery, 359 others as queries" in shown.err
     with Image.open(tmp_path / "demo" / "plot.png") as plot:
