@@ -25,7 +25,6 @@ from service.answers import CollectionState, Status
 from service.metrics import note_swap
 from service.opened import OpenCollection, open_collection, warm_up
 from service.places import Mark, Place, mark_of, pause_after
-from service.pool import keep_back
 from service.problems import (
     COLLECTION_EMPTY,
     COLLECTION_FAILED,
@@ -35,6 +34,7 @@ from service.problems import (
     shown,
 )
 from service.settings import Verify
+from service.threads import prepare_loading
 from service.watch import Watcher
 from workers.logs import service_log
 
@@ -86,7 +86,7 @@ class Collections:
         self._loading: set[str] = set()
         self._first = set(self._places)
         self._ended = False
-        self._loaders = ThreadPoolExecutor(_AT_ONCE, "kinfold-warm-up", initializer=keep_back)
+        self._loaders = ThreadPoolExecutor(_AT_ONCE, "kinfold-warm-up", initializer=prepare_loading)
         self.watcher = Watcher(self.look, watch_seconds)
 
     def start(self) -> None:

@@ -11,59 +11,26 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import sys
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Lock, Thread, get_native_id
+from threading import Lock, Thread
 from time import perf_counter
 from typing import Any, TypeVar
 
-import faiss
 from starlette.requests import ClientDisconnect
 
 from service.metrics.names import DEADLINES, REFUSED_FULL, REFUSED_WAIT
 from service.problems import DEADLINE_EXCEEDED, OVERLOADED, ProblemError
+from service.threads import prepare_searching
 
 Result = TypeVar("Result")
 _Outcome = tuple["_Task", Any, BaseException | None]
 
-_NICER = 5
-
 _LEARNING = 0.2
 """Weight of the last pass in what is known of how long they take."""
-
-
-def use_one_core() -> None:
-    """Keep faiss (OpenMP, and the OpenBLAS that it brings) on the calling thread.
-
-    OpenMP's limit belongs to the thread that sets it, so each worker sets its own. Searches run
-    side by side instead: together they use `threads` cores, not `threads` times all of them.
-    """
-    faiss.omp_set_num_threads(1)
-
-
-def give_way() -> None:
-    """Let the event loop have a core before the calling thread, where the system can do that.
-
-    Under more load than there is room for, searches would else take every core from the one
-    thread that says no.
-    """
-    if sys.platform == "linux":
-        # There a thread has a priority of its own, and may always lower it.
-        thread = get_native_id()
-        nice = min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICER)
-        os.setpriority(os.PRIO_PROCESS, thread, nice)
-
-
-def keep_back() -> None:
-    """Both of these, for a thread that works while others search."""
-    use_one_core()
-    give_way()
-    give_way()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +244,7 @@ class SearchPool:
             self._grouped -= task.size
 
     def _work(self) -> None:
-        use_one_core()
-        give_way()
+        prepare_searching()
         while self._calls.get():
             while self._step():
                 pass

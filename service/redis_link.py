@@ -39,8 +39,10 @@ class RedisLink:
     whether it is back.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, name: str = "Redis") -> None:
+        self._name = name
         self._timeout = timeout
+        self._gauge = REDIS_AWAY.labels(name)
         # One new attempt at once: connections of before a restart of Redis are of no use. Nothing
         # is said on a new connection but what is asked, so that it costs no further round trips.
         self._redis: Redis = Redis.from_url(
@@ -101,9 +103,11 @@ class RedisLink:
 
     def _away(self, error: Exception) -> None:
         if self.reason is None:
-            service_log.warning("Redis is away: %s; searches go on without it", _told(error))
+            service_log.warning(
+                "%s is away: %s; searches go on without it", self._name, _told(error)
+            )
         self.reason = _told(error)
-        REDIS_AWAY.set(1)
+        self._gauge.set(1)
 
     async def _look_often(self) -> None:
         while True:
@@ -119,10 +123,10 @@ class RedisLink:
             self._away(error)
             return
         if self.reason is not None:
-            service_log.info("Redis is there")
+            service_log.info("%s is there", self._name)
         self._failures = 0
         self.reason = None
-        REDIS_AWAY.set(0)
+        self._gauge.set(0)
 
 
 async def open_links(settings: Settings) -> dict[str, RedisLink]:
@@ -139,7 +143,7 @@ async def open_links(settings: Settings) -> dict[str, RedisLink]:
         if address is None:
             continue
         try:
-            link = RedisLink(address.get_secret_value(), settings.redis_timeout_ms / 1000)
+            link = RedisLink(address.get_secret_value(), settings.redis_timeout_ms / 1000, name)
         except ValueError as error:
             raise InputError(f"{name}: {error}") from None
         await link.start()

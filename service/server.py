@@ -9,6 +9,7 @@ from types import FrameType
 
 import uvicorn
 
+from service.app import create_app
 from service.security.head import bounded_head
 from service.settings import Settings
 from service.state import Service
@@ -26,9 +27,6 @@ def serve_on(
     listener: socket.socket, settings: Settings, *, first: bool = True, warm_first: bool = False
 ) -> None:
     """Serve in this process, on a socket that listens; the rest as `create_app` takes it."""
-    # Here, so that in a process of several `PROMETHEUS_MULTIPROC_DIR` is set before.
-    from service.app import create_app
-
     server = _Server(
         uvicorn.Config(
             create_app(settings, first=first, warm_first=warm_first),
@@ -51,7 +49,7 @@ def serve_on(
 
 
 class _Server(uvicorn.Server):
-    """Ends streams of events, which would hold it up, as soon as it is told to end."""
+    """Looks for garbage among what is new only, and ends streams of events when told to end."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""

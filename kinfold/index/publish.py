@@ -45,13 +45,15 @@ _CURRENT_CONTENT = re.compile(rb"([A-Za-z0-9][A-Za-z0-9._-]*)\n?")
 class VersionWriter(FileWriter):
     """Writes the files of one version; use as a context manager, then `publish`.
 
-    Leaving the block without publishing (an error, an interrupt) removes what was written. A
-    killed process cannot; its remains are removed by the next writer, which the lock lets in.
+    Leaving the block without publishing (an error, an interrupt) removes what was written, and the
+    collection's folder if it was made for this and holds no stages to go on from. A killed process
+    cannot; its remains are removed by the next writer, which the lock lets in.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, path / VERSIONS / f"{_BUILDING}{secrets.token_hex(8)}")
         self._lock: int | None = None
+        self._is_new = False
 
     def __enter__(self) -> Self:
         with disk_errors(self.path, "build"):
@@ -60,14 +62,13 @@ class VersionWriter(FileWriter):
                     f"{self.path}: expected the folder of a collection, found a version of one; "
                     "published versions are never changed"
                 )
-            (self.path / VERSIONS).mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._is_new = not self.path.exists()
+            self._lock = _hold(self.path, make=True)
             try:
-                _acquire(self.path, self._lock)
                 self._sweep()
                 self.folder.mkdir()
             except BaseException:
-                self._release()
+                self._leave()
                 raise
         return self
 
@@ -77,8 +78,21 @@ class VersionWriter(FileWriter):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._is_new:
+            self._take_back()
         self._release()
+
+    def _take_back(self) -> None:
+        """Remove the collection's folder if nothing came of it; the lock is held."""
+        with suppress(OSError):
+            if {entry.name for entry in self.path.iterdir()} <= {VERSIONS, _LOCK}:
+                (self.path / VERSIONS).rmdir()
+                (self.path / _LOCK).unlink()
+                self.path.rmdir()
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -148,23 +162,44 @@ def _is_live(version: Path) -> bool:
     return False
 
 
-def _acquire(path: Path, lock: int) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BusyError(
-            f"{path}: another process is building this collection; wait for it or build into "
-            "another one"
-        ) from None
+def _hold(path: Path, *, make: bool = False) -> int:
+    """The writer's lock of a collection, held: a descriptor.
+
+    Parameters
+    ----------
+    make:
+        Make the folders that are missing.
+
+    Raises
+    ------
+    BusyError
+        Somebody else holds it.
+    """
+    while True:
+        if make:
+            (path / VERSIONS).mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), (path / _LOCK).stat()):
+                    return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise BusyError(
+                f"{path}: another process is building this collection; wait for it or build into "
+                "another one"
+            ) from None
+        # That of a folder that was removed, or dropped, a moment ago.
+        os.close(lock)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Hold the writer's lock without writing a version; raises `BusyError` where one is built."""
     with disk_errors(path, "locking"):
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = _hold(path)
     try:
-        _acquire(path, lock)
         yield
     finally:
         fcntl.flock(lock, fcntl.LOCK_UN)

@@ -12,7 +12,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,7 @@ from kinfold.index.manifest import (
     parse_manifest,
     read_manifest,
 )
-from kinfold.index.publish import VERSIONS, VersionWriter
+from kinfold.index.publish import VersionWriter
 from kinfold.index.reader import check_sizes
 from kinfold.index.verify import check_structure
 from kinfold.index.versions import pinned
@@ -226,26 +226,7 @@ def import_snapshot(
     StorageError
         The disk is full or refuses.
     """
-    root = Path(path)
-    is_new = not root.exists()
-    try:
-        return _import(root, _Archive(source), most_bytes, progress)
-    except BaseException:
-        if is_new:
-            _take_back(root)
-        raise
-
-
-def _take_back(root: Path) -> None:
-    """Remove a collection that was made for an import that failed, unless somebody builds it."""
-    with suppress(OSError):
-        (root / VERSIONS).rmdir()
-        shutil.rmtree(root, ignore_errors=True)
-
-
-def _import(
-    root: Path, archive: _Archive, most_bytes: int | None, progress: ProgressCallback
-) -> str:
+    root, archive = Path(path), _Archive(source)
     with VersionWriter(root) as writer:
         content, manifest = _read_manifest(archive)
         total = sum(info.bytes for info in manifest.files.values())

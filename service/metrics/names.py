@@ -91,7 +91,8 @@ _CACHE = Counter(
 CACHE = {result: _CACHE.labels(result) for result in ("hit", "miss", "error")}
 REDIS_AWAY = Gauge(
     "kinfold_redis_away",
-    "1: the Redis that is configured does not answer, at least not to one process.",
+    "1: a Redis that is configured does not answer, at least not to one process.",
+    ["redis"],
     multiprocess_mode="livemax",
     registry=REGISTRY,
 )

@@ -309,9 +309,10 @@ def test_what_is_no_collection_is_left_alone(tmp_path):
 
 
 def test_a_collection_that_is_built_is_not_dropped(tmp_path):
-    with VersionWriter(tmp_path / "c"), pytest.raises(BusyError):
-        drop_collection(tmp_path, "c")
-    assert holds_collection(tmp_path / "c")
+    with VersionWriter(tmp_path / "c"):
+        with pytest.raises(BusyError):
+            drop_collection(tmp_path, "c")
+        assert holds_collection(tmp_path / "c")
 
 
 def test_dropping_sweeps_what_was_left(tmp_path):

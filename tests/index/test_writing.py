@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,7 +16,8 @@ import pytest
 
 import kinfold
 from kinfold import BuildConfig
-from kinfold.index import VersionWriter, list_versions
+from kinfold.index import VersionWriter, list_versions, publish
+from kinfold.index.collections import create_collection
 from kinfold.index.publish import CURRENT, VERSIONS
 
 from .support import ROOT, gallery, needs_proc, run_python
@@ -90,9 +93,8 @@ def test_an_error_before_anything_was_published_leaves_no_index(tmp_path):
 
     with pytest.raises(BoomError):
         build(tmp_path / "c", interrupt)
-    assert list_versions(tmp_path / "c") == []
-    assert not (tmp_path / "c" / CURRENT).exists()
-    with pytest.raises(kinfold.FormatError, match="no CURRENT file"):
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(kinfold.FormatError, match="the folder does not exist"):
         kinfold.open(tmp_path / "c")
 
 
@@ -282,3 +284,40 @@ def test_something_else_in_the_place_of_our_own_files(tmp_path, name):
         build(tmp_path)
     assert str(tmp_path) in str(refusal.value)
     assert list_versions(tmp_path) == []
+
+
+def test_a_first_build_that_fails_leaves_no_collection(tmp_path):
+    spoiled = gallery(20)
+    spoiled[7, 3] = np.nan
+    with pytest.raises(kinfold.InputError):
+        kinfold.build(spoiled, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_later_build_that_fails_leaves_the_collection(tmp_path):
+    spoiled = gallery(20)
+    spoiled[7, 3] = np.nan
+    create_collection(tmp_path, "empty")
+    kinfold.build(gallery(20), tmp_path / "live")
+    for name in ("empty", "live"):
+        with pytest.raises(kinfold.InputError):
+            kinfold.build(spoiled, tmp_path / name)
+        assert (tmp_path / name / "versions").is_dir()
+    assert len(kinfold.open(tmp_path / "live")) == 20
+
+
+def test_a_lock_that_was_taken_away_is_no_lock(tmp_path, monkeypatch):
+    """Between opening and locking, another one removes the folder: what is locked is nothing."""
+    path, locked, removed = tmp_path / "c", fcntl.flock, []
+
+    def slow(lock, how):
+        if not removed:
+            removed.append(True)
+            shutil.rmtree(path)
+        locked(lock, how)
+
+    monkeypatch.setattr(publish.fcntl, "flock", slow)
+    with VersionWriter(path), pytest.raises(kinfold.BusyError), VersionWriter(path):
+        pass
+    assert removed
+    assert not path.exists()

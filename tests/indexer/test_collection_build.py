@@ -190,8 +190,7 @@ def test_an_exception_of_the_listener_ends_the_build(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         build(Source("v", vectors()), tmp_path, progress=listen)
-    assert not list((tmp_path / "c" / VERSIONS).iterdir())
-    assert collections_in(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 NAMES = ["a", "0", "photos", "photos-2024_v2", "a" * 64]

@@ -240,6 +240,10 @@ def test_answers_in_a_redis_of_their_own(data: Path, redis: RedisServer, tmp_pat
                 assert ask(client, id=number).status_code == 200
             state = until(lambda: degraded(client))
             assert state["reasons"] == ["the Redis of answers: it cannot be reached"]
+            time.sleep(1.5)  # each is looked for once a second: neither speaks for the other
+            told = client.get("/metrics").text
+            assert 'kinfold_redis_away{redis="Redis"} 0.0' in told
+            assert 'kinfold_redis_away{redis="the Redis of answers"} 1.0' in told
     finally:
         answers.close()
 
@@ -253,7 +257,7 @@ def test_redis_goes_and_comes_back(data: Path, redis: RedisServer) -> None:
             assert ask(client, id=number).status_code == 200
         state = until(lambda: degraded(client))
         assert state["reasons"] == ["Redis: it cannot be reached"]
-        assert "kinfold_redis_away 1.0" in client.get("/metrics").text
+        assert 'kinfold_redis_away{redis="Redis"} 1.0' in client.get("/metrics").text
         start = time.perf_counter()
         for number in range(50):
             assert ask(client, id=number).status_code == 200
@@ -261,7 +265,7 @@ def test_redis_goes_and_comes_back(data: Path, redis: RedisServer) -> None:
         redis.start()
         until(lambda: client.get("/readyz").json()["status"] == "ready", 10)
         until(lambda: ask(client, id=5).headers["x-cache"] == "hit", 10)
-        assert "kinfold_redis_away 0.0" in client.get("/metrics").text
+        assert 'kinfold_redis_away{redis="Redis"} 0.0' in client.get("/metrics").text
 
 
 def degraded(client: Client) -> Any:
