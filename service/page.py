@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Any
@@ -44,7 +45,7 @@ def render(document: dict[str, Any]) -> str:
                 (
                     f'<code id="{kind.name}">{kind.type}</code>',
                     str(kind.status),
-                    f"{escape(kind.title)}. {escape(kind.meaning)}",
+                    f"{escape(kind.title)}. {_prose(kind.meaning)}",
                 )
                 for kind in KINDS
             ),
@@ -54,7 +55,7 @@ def render(document: dict[str, Any]) -> str:
     for name, schema in document["components"]["schemas"].items():
         parts.append(
             f'<details id="schema-{escape(name)}"><summary><code>{escape(name)}</code> '
-            f"{escape(schema.get('description', ''))}</summary>{_code(schema)}</details>"
+            f"{_prose(schema.get('description', ''))}</summary>{_code(schema)}</details>"
         )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
@@ -69,7 +70,7 @@ def _operation(address: str, operation: dict[str, Any]) -> list[str]:
     parts = [
         f"<h2><code>{escape(address)}</code></h2>",
         f"<p><strong>{escape(operation['summary'])}</strong> "
-        f"{escape(operation.get('description', ''))}</p>",
+        f"{_prose(operation.get('description', ''))}</p>",
     ]
     scope = operation.get("x-kinfold-scope")
     parts.append(f"<p>Needs an API key of scope {escape(scope)}.</p>" if scope else "")
@@ -78,7 +79,7 @@ def _operation(address: str, operation: dict[str, Any]) -> list[str]:
             _table(
                 ("parameter", "in", "meaning"),
                 (
-                    (f"<code>{escape(p['name'])}</code>", p["in"], escape(p["description"]))
+                    (f"<code>{escape(p['name'])}</code>", p["in"], _prose(p["description"]))
                     for p in parameters
                 ),
             )
@@ -93,7 +94,7 @@ def _operation(address: str, operation: dict[str, Any]) -> list[str]:
         _table(
             ("status", "answer"),
             (
-                (escape(status), f"{escape(answer['description'])} {_content(answer)}")
+                (escape(status), f"{_prose(answer['description'])} {_content(answer)}")
                 for status, answer in operation["responses"].items()
             ),
         )
@@ -114,7 +115,12 @@ def _schema(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#schema-{name}">{name}</a>'
-    return escape(schema.get("description", ""))
+    return _prose(schema.get("description", ""))
+
+
+def _prose(text: str) -> str:
+    """Text of a description; what stands in backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -97,6 +97,12 @@ class Page(HTMLParser):
                 self.anchors.add(value or "")
 
 
+def test_page_shows_code_as_code(client: Client) -> None:
+    page = client.get("/docs").text
+    assert re.search(r"<code>Accept:\s+application/msgpack</code>", page)
+    assert "`" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
+
+
 def test_page_asks_no_other_host(client: Client) -> None:
     answer = client.get("/docs")
     assert answer.status_code == 200
