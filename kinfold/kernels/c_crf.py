@@ -22,7 +22,7 @@ def unit_row(vector: Float32s, out: Float32s) -> None:
         out[a] = np.float32(scale * vector[a])
 
 
-@kernel()
+@kernel(reassociate=True)
 def products(member: Float32s, size: int, out: Floats) -> None:
     """``max(x_j · x_l, 0)`` of the first `size` rows."""
     d = unsigned(member.shape[1])

@@ -14,7 +14,7 @@ TRUST = 2e-6
 """By which share of the squared lengths an engine's inner products may be off, generously."""
 
 
-@kernel()
+@kernel(reassociate=True)
 def closeness(
     left: Float32s, vectors: Float32s, others: UInt32s, by_distance: bool, out: Float32s
 ) -> None:

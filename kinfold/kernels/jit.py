@@ -37,10 +37,16 @@ else:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# NaN and infinity are refused at the door, so kernels need not honour them; everything that lets
-# the compiler reorder sums into vector lanes is allowed. `nnan`/`ninf` are left out on purpose:
-# a comparison against a NaN that slipped through must still be false.
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+# Sums run in the order in which they are written, and products are not fused into them: what a
+# kernel gives then depends neither on how the compiler arranged it, which differs between a process
+# that compiled it and one that found it in the cache, nor on the processor's vector width. So a
+# build that goes on in another process, or on another machine, gives the same bytes.
+EXACT = {"nsz", "contract"}
+
+# For the few kernels that are one long inner product, where lanes are worth a factor of five.
+# `nnan`/`ninf` are left out on purpose: a comparison against a NaN that slipped through must still
+# be false.
+REASSOCIATED = {"reassoc", "contract", "arcp", "nsz"}
 
 
 SOURCES = hashlib.sha256(
@@ -97,7 +103,9 @@ class _Cache(FunctionCache):
         return (*untyped._index_key(signature, codegen), SOURCES)
 
 
-def kernel(*, parallel: bool = False, inline: bool = False) -> Callable[[Function], Function]:
+def kernel(
+    *, parallel: bool = False, inline: bool = False, reassociate: bool = False
+) -> Callable[[Function], Function]:
     """Compile a function with the house's options.
 
     Parameters
@@ -107,12 +115,14 @@ def kernel(*, parallel: bool = False, inline: bool = False) -> Callable[[Functio
         process; kernels on a query's way are serial, so that many threads may run them at once.
     inline:
         Ask for the function to be merged into its callers.
+    reassociate:
+        Let the compiler reorder the function's sums.
     """
     decorate = numba.njit(
         # not `cache`: `wrap` gives each its own, which Numba's would refuse on a read-only disk
         nogil=True,
         parallel=parallel,
-        fastmath=FASTMATH,
+        fastmath=REASSOCIATED if reassociate else EXACT,
         error_model="numpy",
         inline="always" if inline else "never",
     )

@@ -133,6 +133,7 @@ def diffuse_rows(
         r = np.empty(max_row, dtype=values.dtype)
         p = np.empty(max_row, dtype=values.dtype)
         q = np.empty(max_row, dtype=values.dtype)
+        exact = np.empty(max_row, dtype=np.float64)
         spare = np.empty(max_row, dtype=np.uint32)
         histogram = np.empty(256, dtype=np.uint32)
         for m_row in range(thread, m, threads):
@@ -154,7 +155,7 @@ def diffuse_rows(
                 position[nodes[a]] = OUTSIDE
             iterations[m_row], converged[m_row] = conjugate_gradient(
                 local_indptr, local_indices, local_values, size, 1.0,
-                tolerance, max_iterations, x, r, p, q,
+                tolerance, max_iterations, x, r, p, q, exact,
             )  # fmt: skip
             for a in range(unsigned(size)):
                 x[a] *= 1.0 - alpha

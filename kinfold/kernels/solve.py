@@ -69,16 +69,30 @@ def multiply(
 
 @kernel()
 def residual(
-    indptr: Ints, indices: Ints, values: Floats, size: int, right_side: float, x: Floats, r: Floats
-) -> float:
-    """Set r = right_side * e_0 - (I - M) x and return ||r||²."""
-    multiply(indptr, indices, values, size, x, r)
+    indptr: Ints, indices: Ints, values: Floats, size: int, right_side: float, x: Floats,
+    exact: Floats, r: Floats,
+) -> float:  # fmt: skip
+    """Set r = right_side * e_0 - (I - M) x and return ||r||²; `exact` is float64 scratch.
+
+    In double precision: where r is all but nothing, sums of float32 would be no more than their
+    own rounding.
+    """
+    for a in range(unsigned(size)):
+        exact[a] = -np.float64(x[a])
+    for a in range(unsigned(size)):
+        mine = np.float64(x[a])
+        total = exact[a]
+        for e in range(indptr[a], indptr[a + unsigned(1)]):
+            b = indices[e]
+            value = np.float64(values[e])
+            total += value * np.float64(x[b])
+            exact[b] += value * mine
+        exact[a] = total
+    exact[0] += right_side
     rr = 0.0
     for a in range(unsigned(size)):
-        r[a] = -r[a]
-    r[0] += right_side
-    for a in range(unsigned(size)):
-        rr += r[a] * r[a]
+        r[a] = exact[a]
+        rr += exact[a] * exact[a]
     return rr
 
 
@@ -95,8 +109,11 @@ def conjugate_gradient(
     r: Floats,
     p: Floats,
     q: Floats,
+    exact: Floats,
 ) -> tuple[int, bool]:
     """Solve (I - M) x = right_side * e_0, M the local matrix; returns (iterations, converged).
+
+    r, p and q are scratch of x's dtype, `exact` of float64.
 
     Converged means ||b - (I - M) x|| <= tolerance * ||b||. The residual of the recurrence drifts
     away from the true one, so when the recurrence says stop, the true residual is computed and
@@ -128,7 +145,7 @@ def conjugate_gradient(
             fresh_rr += r[a] * r[a]
         iterations += 1
         if fresh_rr <= goal:
-            rr = residual(indptr, indices, values, size, right_side, x, r)
+            rr = residual(indptr, indices, values, size, right_side, x, exact, r)
             if rr <= goal:
                 return iterations, True
             if rr >= reached:

@@ -23,7 +23,7 @@ def products(members: Float32s, size: int, out: Float32s) -> None:
             out[other, m] = out[m, other]
 
 
-@kernel()
+@kernel(reassociate=True)
 def inner(left: Float32s, right: Float32s) -> float:
     """The inner product."""
     total = np.float32(0)

@@ -65,7 +65,7 @@ def solve(graph, alpha, tolerance, max_iterations, dtype):
     # What an earlier row left in the scratch must not matter.
     x, r, p, q = (np.full(n, np.nan, dtype=dtype) for _ in range(4))
     iterations, converged = conjugate_gradient(
-        indptr, indices, values, n, 1.0 - alpha, tolerance, max_iterations, x, r, p, q
+        indptr, indices, values, n, 1.0 - alpha, tolerance, max_iterations, x, r, p, q, np.empty(n)
     )
     return x, iterations, converged
 
