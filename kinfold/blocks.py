@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+import numpy as np
+
 from kinfold.arrays import AnyArray
+from kinfold.progress import Progress, ProgressCallback, silent
 
 Arrays: TypeAlias = Mapping[str, AnyArray]
 Block: TypeAlias = tuple[int, int]
@@ -70,3 +73,81 @@ class LocalRunner:
 def cut(rows: int, step: int) -> list[Block]:
     """Blocks of `step` rows, the last one shorter."""
     return [(begin, min(begin + step, rows)) for begin in range(0, rows, step)]
+
+
+class Passes(Protocol):
+    """Runs passes and keeps their results: in memory, or on a disk where a later build finds them.
+
+    Code that makes something in several passes is written straight on, from the first pass to the
+    last, every time; a pass that is done already gives its result at once. So which passes follow
+    may depend on results, but on nothing else.
+    """
+
+    def run(
+        self, name: str, task: BlockTask, arrays: Arrays, blocks: Sequence[Block]
+    ) -> dict[str, AnyArray]:
+        """All that a pass gives, its blocks one behind the other.
+
+        Parameters
+        ----------
+        name:
+            Unique in a stage; letters, digits and '-'.
+        blocks:
+            One behind the other, from row 0 on.
+
+        Returns
+        -------
+        Arrays by name, possibly memory maps that cannot be written to.
+        """
+        ...
+
+    def last_round(self, name: str) -> tuple[int, dict[str, AnyArray]] | None:
+        """How far a pass that is repeated has come: (number of the round, its result)."""
+        ...
+
+    def next_round(
+        self, name: str, number: int, task: BlockTask, arrays: Arrays, blocks: Sequence[Block]
+    ) -> dict[str, AnyArray]:
+        """As `run`, for round `number` (from 0) of a pass that is repeated until it is done.
+
+        Only the last round's result is kept: that of the one before is dropped when this one is
+        complete, and its arrays must not be used any more after the next.
+        """
+        ...
+
+
+class MemoryPasses:
+    """Keeps results in memory, where the caller does, and nothing after that."""
+
+    def __init__(
+        self, runner: BlockRunner, progress: ProgressCallback = silent, phase: str = "blocks"
+    ) -> None:
+        self._runner = runner
+        self._progress = progress
+        self._phase = phase
+
+    def run(
+        self, name: str, task: BlockTask, arrays: Arrays, blocks: Sequence[Block]
+    ) -> dict[str, AnyArray]:
+        """See `Passes.run`."""
+        parts: dict[str, list[AnyArray]] = {}
+        for (_, end), part in zip(blocks, self._runner.run(task, arrays, blocks), strict=True):
+            for key, values in part.items():
+                parts.setdefault(key, []).append(values)
+            self._progress(Progress(self._phase, end, blocks[-1][1], name))
+        return {key: joined(values) for key, values in parts.items()}
+
+    def last_round(self, name: str) -> tuple[int, dict[str, AnyArray]] | None:
+        """See `Passes.last_round`."""
+        return None
+
+    def next_round(
+        self, name: str, number: int, task: BlockTask, arrays: Arrays, blocks: Sequence[Block]
+    ) -> dict[str, AnyArray]:
+        """See `Passes.next_round`."""
+        return self.run(f"{name}-{number}", task, arrays, blocks)
+
+
+def joined(parts: Sequence[AnyArray]) -> AnyArray:
+    """Arrays one behind the other; a single one as it is."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
