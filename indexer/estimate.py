@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinfold.config import BuildConfig
-from kinfold.diffusion.rows import BLOCK_VALUES
+from kinfold.diffusion.tasks import BLOCK_VALUES
 from kinfold.errors import CapacityError, KinfoldError
 from kinfold.neighbors import choose_engine
 from kinfold.similarity import SimilarityModel, resolve

@@ -84,7 +84,12 @@ class Passes(Protocol):
     """
 
     def run(
-        self, name: str, task: BlockTask, arrays: Arrays, blocks: Sequence[Block]
+        self,
+        name: str,
+        task: BlockTask,
+        arrays: Arrays,
+        blocks: Sequence[Block],
+        rows: int | None = None,
     ) -> dict[str, AnyArray]:
         """All that a pass gives, its blocks one behind the other.
 
@@ -93,7 +98,9 @@ class Passes(Protocol):
         name:
             Unique in a stage; letters, digits and '-'.
         blocks:
-            One behind the other, from row 0 on.
+            One behind the other.
+        rows:
+            How many there are in all, for progress, where the blocks are not all of them.
 
         Returns
         -------
@@ -127,14 +134,20 @@ class MemoryPasses:
         self._phase = phase
 
     def run(
-        self, name: str, task: BlockTask, arrays: Arrays, blocks: Sequence[Block]
+        self,
+        name: str,
+        task: BlockTask,
+        arrays: Arrays,
+        blocks: Sequence[Block],
+        rows: int | None = None,
     ) -> dict[str, AnyArray]:
         """See `Passes.run`."""
+        total = blocks[-1][1] if rows is None else rows
         parts: dict[str, list[AnyArray]] = {}
         for (_, end), part in zip(blocks, self._runner.run(task, arrays, blocks), strict=True):
             for key, values in part.items():
                 parts.setdefault(key, []).append(values)
-            self._progress(Progress(self._phase, end, blocks[-1][1], name))
+            self._progress(Progress(self._phase, end, total))
         return {key: joined(values) for key, values in parts.items()}
 
     def last_round(self, name: str) -> tuple[int, dict[str, AnyArray]] | None:

@@ -1,5 +1,16 @@
 """From the affinity matrix S to the rows of the diffusion matrix C."""
 
-from kinfold.diffusion.rows import DiffusionReport, RowBlock, diffuse
+from kinfold.diffusion.order import LocalOrder
+from kinfold.diffusion.rows import Diffused, DiffusionReport, diffuse
+from kinfold.diffusion.tasks import DiffuseGroups, DiffuseNearest, Solving, row_blocks
 
-__all__ = ["DiffusionReport", "RowBlock", "diffuse"]
+__all__ = [
+    "DiffuseGroups",
+    "DiffuseNearest",
+    "Diffused",
+    "DiffusionReport",
+    "LocalOrder",
+    "Solving",
+    "diffuse",
+    "row_blocks",
+]

@@ -13,9 +13,8 @@ SIMILARITIES = "similarities.npy"
 """(n, k_m) float32: their similarities by the metric; seeds of queries are held against them."""
 ID_COLUMN = "id"
 
-BLOCK_VALUES = 1 << 25
-"""Values after which a block of C is closed: far below 2^31, and little enough to be held in
-memory while a build collects it (200 MB)."""
+BLOCK_VALUES = 1 << 27
+"""Values, at most, of a block of C: below 2^31, and few enough files for a large index."""
 
 VALUE_SCALE = 32768.0
 """float16 values of C are stored times this. No entry of C exceeds 1, so this uses the whole
@@ -27,24 +26,51 @@ def model_folder(model: str) -> str:
     return f"models/{model}/"
 
 
+def order_file(model: str) -> str:
+    """(n,) uint32: the item in each slot; rows and columns of C are slots."""
+    return f"models/{model}/order.npy"
+
+
+def places_file(model: str) -> str:
+    """(n,) uint32: the slot of each item."""
+    return f"models/{model}/places.npy"
+
+
 def indptr_file(model: str) -> str:
-    """(n + 1,) int64: where each row of C begins, counted over all blocks."""
+    """(n + 1,) int64: where the values of each row of C begin, counted over all blocks."""
     return f"models/{model}/indptr.npy"
 
 
+def starts_file(model: str) -> str:
+    """(n + 1,) int64: where the columns of each row of C begin, in bytes over all blocks."""
+    return f"models/{model}/starts.npy"
+
+
 def indices_file(model: str, block: int) -> str:
-    """(stored,) uint32: the columns of a block's rows, ascending in each row."""
+    """(bytes,) uint8: the columns of a block's rows, as steps; see `kernels.encode`."""
     return f"models/{model}/indices-{block:05d}.npy"
 
 
 def values_file(model: str, block: int) -> str:
-    """(stored,) float16 or float32: the values of a block's rows."""
+    """(stored,) uint8 codes, float16 or float32: the values of a block's rows."""
     return f"models/{model}/values-{block:05d}.npy"
 
 
 def scales_file(model: str) -> str:
-    """(n,) float32: what row and column of every item in C are multiplied by in a search."""
+    """(n,) float32: what column and row of every slot of C are multiplied by in a search."""
     return f"models/{model}/scales.npy"
+
+
+def largest_file(model: str) -> str:
+    """(n,) float32: the largest value of every row, which codes are shares of; of float8 only."""
+    return f"models/{model}/largest.npy"
+
+
+def matrix_files(model: str, dtype: str) -> set[str]:
+    """All files of C but its blocks."""
+    files = {order_file, places_file, indptr_file, starts_file, scales_file}
+    files |= {largest_file} if dtype == "float8" else set()
+    return {file(model) for file in files}
 
 
 def neighbors_file(model: str) -> str:

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from kinfold.config import BuildConfig, Metric, describe
+from kinfold.config import BuildConfig, Metric, ValueType, describe
 from kinfold.errors import CorruptIndexError, FormatError, NewerFormatError
 
 FORMAT_VERSION = 1
@@ -87,10 +87,12 @@ class ModelInfo(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     config: BuildConfig
-    blocks: list[int] = Field(min_length=1, description="First row of every block of rows.")
+    blocks: list[int] = Field(min_length=1, description="First slot of every block of rows.")
     stored: int = Field(ge=0, description="Values of C.")
-    dtype: Literal["float16", "float32"]
-    value_scale: float = Field(gt=0, description="Stored values are those of C times this.")
+    dtype: ValueType
+    value_scale: float = Field(
+        gt=0, description="Stored values, or shares of a row's largest, are those of C times this."
+    )
     longest_row: int = Field(ge=0)
     edges: int = Field(ge=0)
     isolated: int = Field(ge=0, description="Items without an edge.")

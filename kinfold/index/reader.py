@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s
+from kinfold.arrays import AnyArray, Float32s, Int64s, UInt8s, UInt32s
 from kinfold.errors import CorruptIndexError, FormatError
 from kinfold.index import layout
 from kinfold.index.columns import Payload, open_arrow
@@ -18,52 +18,109 @@ from kinfold.index.files import map_npy
 from kinfold.index.ids import Ids, RowIds, StoredIds
 from kinfold.index.manifest import Manifest, ModelInfo, read_manifest
 from kinfold.index.publish import live_version
+from kinfold.kernels.encode import decode_codes, decode_row
 from kinfold.metric import Measure
 from kinfold.neighbors import ExactEngine, FaissEngine, KnnEngine
 
 _MOST_SWITCHES = 5
+_DTYPES = {"float8": "|u1", "float16": "<f2", "float32": "<f4"}
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlace:
+    """Where a row of C lies: in which block, and there which bytes and which values."""
+
+    block: int
+    begin: int
+    end: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """One matrix C, mapped.
+    """One matrix C, mapped. Its rows and columns are slots: neighbours stand beside each other.
 
     Attributes
     ----------
-    indptr:
-        (n + 1,) int64, over all blocks.
+    order, places:
+        (n,) uint32: the item in each slot, and the slot of each item.
+    indptr, starts:
+        (n + 1,) int64, over all blocks: where the values and the bytes of a row begin.
     first_rows:
-        First row of every block.
+        First slot of every block.
     columns, values:
-        A pair of arrays a block; values as float32, or as the uint16 bits of float16.
+        A pair of arrays a block: steps as bytes; values as codes of eight bits, as the uint16 bits
+        of float16, or as float32.
     scales:
         (n,) float32: an entry C_ij counts scales_i C_ij scales_j.
+    largest:
+        (n,) float32: what the codes of a row are shares of; None where values are no codes.
     """
 
     name: str
     info: ModelInfo
+    order: UInt32s
+    places: UInt32s
     indptr: Int64s
+    starts: Int64s
     first_rows: list[int]
-    columns: list[UInt32s]
+    columns: list[UInt8s]
     values: list[AnyArray]
     scales: Float32s
+    largest: Float32s | None
 
-    def row(self, row: int) -> tuple[int, int, int]:
-        """Where a row lies: (block, begin, end) inside the block's arrays."""
-        block = bisect_right(self.first_rows, row) - 1
-        base = int(self.indptr[self.first_rows[block]])
-        begin, end = int(self.indptr[row]) - base, int(self.indptr[row + 1]) - base
+    def row(self, slot: int) -> RowPlace:
+        """Where the row of a slot lies."""
+        block = bisect_right(self.first_rows, slot) - 1
+        first_row = self.first_rows[block]
+        base, start = int(self.indptr[first_row]), int(self.starts[first_row])
+        first, last = int(self.indptr[slot]) - base, int(self.indptr[slot + 1]) - base
+        begin, end = int(self.starts[slot]) - start, int(self.starts[slot + 1]) - start
+        if not 0 <= first <= last <= self.values[block].shape[0]:
+            raise CorruptIndexError(
+                f"model {self.name!r}: corrupt: slot {slot} claims values {first} to {last} of a "
+                f"block of {self.values[block].shape[0]}; run `kinfold verify`"
+            )
         if not 0 <= begin <= end <= self.columns[block].shape[0]:
             raise CorruptIndexError(
-                f"model {self.name!r}: corrupt: row {row} claims values {begin} to {end} of a "
+                f"model {self.name!r}: corrupt: slot {slot} claims bytes {begin} to {end} of a "
                 f"block of {self.columns[block].shape[0]}; run `kinfold verify`"
             )
-        return block, begin, end
+        return RowPlace(block, begin, end, first, last)
 
-    @property
-    def is_half(self) -> bool:
-        """Whether values are float16, given as uint16."""
-        return self.info.dtype == "float16"
+    def slot(self, item: int) -> int:
+        """The slot of an item."""
+        slot = int(self.places[item])
+        if slot >= self.order.shape[0]:
+            raise CorruptIndexError(
+                f"model {self.name!r}: corrupt: item {item} claims slot {slot} of "
+                f"{self.order.shape[0]}; run `kinfold verify`"
+            )
+        return slot
+
+    def factor(self, slot: int) -> float:
+        """What the stored values of a row are multiplied by to be those of C."""
+        largest = 1.0 if self.largest is None else float(self.largest[slot])
+        return largest / self.info.value_scale
+
+    def entries(self, slot: int) -> tuple[UInt32s, Float32s]:
+        """A row of C: slots, ascending, and values as float32."""
+        place = self.row(slot)
+        columns = np.empty(place.last - place.first, dtype=np.uint32)
+        found = decode_row(self.columns[place.block], place.begin, place.end, columns)
+        if found < 0 or (columns >= self.order.shape[0]).any():
+            raise CorruptIndexError(
+                f"model {self.name!r}: corrupt: the columns of slot {slot} cannot be read; run "
+                "`kinfold verify`"
+            )
+        raw = self.values[place.block][place.first : place.last]
+        if self.largest is not None:
+            values = np.empty(raw.shape[0], dtype=np.float32)
+            decode_codes(raw, self.factor(slot), values)
+            return columns, values
+        single = raw.view(np.float16) if raw.dtype == np.uint16 else raw
+        return columns, single.astype(np.float32) * np.float32(self.factor(slot))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +198,33 @@ def _open_model(version: Path, name: str, info: ModelInfo, rows: int) -> StoredM
             f"{version / layout.indptr_file(name)}: corrupt: expected to end at {info.stored}, "
             f"found {int(indptr[-1])}"
         )
+    offsets = map_npy(version / layout.starts_file(name), "<i8", (rows + 1,))
+    if offsets[0] != 0:
+        raise CorruptIndexError(
+            f"{version / layout.starts_file(name)}: corrupt: expected to begin at 0, "
+            f"found {int(offsets[0])}"
+        )
     columns, values = [], []
-    stored_dtype = "<f2" if info.dtype == "float16" else "<f4"
     for number, start in enumerate(starts):
         end = starts[number + 1] if number + 1 < len(starts) else rows
-        size = int(indptr[end]) - int(indptr[start])
-        columns.append(map_npy(version / layout.indices_file(name, number), "<u4", (size,)))
-        block = map_npy(version / layout.values_file(name, number), stored_dtype, (size,))
+        size, extent = int(indptr[end]) - int(indptr[start]), int(offsets[end] - offsets[start])
+        columns.append(map_npy(version / layout.indices_file(name, number), "|u1", (extent,)))
+        block = map_npy(version / layout.values_file(name, number), _DTYPES[info.dtype], (size,))
         values.append(block.view(np.uint16) if info.dtype == "float16" else block)
     return StoredModel(
         name=name,
         info=info,
+        order=map_npy(version / layout.order_file(name), "<u4", (rows,)),
+        places=map_npy(version / layout.places_file(name), "<u4", (rows,)),
         indptr=indptr,
+        starts=offsets,
         first_rows=list(starts),
         columns=columns,
         values=values,
         scales=map_npy(version / layout.scales_file(name), "<f4", (rows,)),
+        largest=map_npy(version / layout.largest_file(name), "<f4", (rows,))
+        if info.dtype == "float8"
+        else None,
     )
 
 

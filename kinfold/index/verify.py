@@ -14,6 +14,7 @@ from kinfold.index.files import hash_file, map_npy
 from kinfold.index.manifest import MANIFEST, read_manifest
 from kinfold.index.publish import live_version
 from kinfold.index.reader import StoredModel, open_stored
+from kinfold.kernels.encode import sound_rows
 from kinfold.progress import Progress, ProgressCallback, silent
 
 
@@ -91,30 +92,38 @@ def check_structure(version: Path, rows: int) -> None:
 
 def check_matrix(model: StoredModel, rows: int) -> None:
     """Columns inside the gallery and ascending in each row, values positive and finite."""
-    if not (np.isfinite(model.scales) & (model.scales > 0)).all():
+    for what, numbers in (("scales", model.scales), ("largest values", model.largest)):
+        if numbers is not None and not (np.isfinite(numbers) & (numbers > 0)).all():
+            raise CorruptIndexError(
+                f"model {model.name!r}: corrupt: its {what} hold some that are not positive"
+            )
+    slots = np.arange(rows, dtype=np.uint32)
+    if model.order.max() >= rows or not np.array_equal(model.places[model.order], slots):
         raise CorruptIndexError(
-            f"model {model.name!r}: corrupt: its scales hold values that are not positive"
+            f"model {model.name!r}: corrupt: its order and its places do not belong together"
         )
     lengths = np.diff(model.indptr)
     if (lengths < 1).any():
         row = int(np.argmin(lengths))
         raise CorruptIndexError(f"model {model.name!r}: corrupt: row {row} of C holds no value")
+    if (np.diff(model.starts) < lengths).any():
+        row = int(np.argmax(np.diff(model.starts) < lengths))
+        raise CorruptIndexError(
+            f"model {model.name!r}: corrupt: row {row} of C has fewer columns than values"
+        )
     for number, columns in enumerate(model.columns):
-        if columns.size and int(columns.max()) >= rows:
-            raise CorruptIndexError(
-                f"model {model.name!r}: corrupt: column {int(columns.max())} in a gallery of {rows}"
-            )
         first = model.first_rows[number]
-        starts = model.indptr[first:] - model.indptr[first]
-        rising = columns[1:] > columns[:-1]
-        inside = np.ones(rising.shape, dtype=bool)
-        breaks = starts[(starts > 0) & (starts < columns.size)] - 1
-        inside[breaks] = False
-        if not rising[inside].all():
+        last = model.first_rows[number + 1] if number + 1 < len(model.first_rows) else rows
+        found = int(sound_rows(model.indptr, model.starts, columns, first, last, rows))
+        if found < last:
             raise CorruptIndexError(
-                f"model {model.name!r}: corrupt: columns of block {number} are not ascending"
+                f"model {model.name!r}: corrupt: the columns of row {found} are not ascending, or "
+                f"lead out of a gallery of {rows}"
             )
-        values: Floats = model.values[number].view(np.float16 if model.is_half else np.float32)
+        raw = model.values[number]
+        if raw.dtype == np.uint8:
+            continue  # every code is a positive number
+        values: Floats = raw.view(np.float16) if raw.dtype == np.uint16 else raw
         if not (np.isfinite(values) & (values > 0)).all():
             raise CorruptIndexError(
                 f"model {model.name!r}: corrupt: block {number} holds values that are not positive"

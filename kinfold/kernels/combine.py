@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinfold.arrays import AnyArray, Bools, Float32s, UInt32s
+from kinfold.arrays import AnyArray, Bools, Float32s, UInt8s, UInt32s
+from kinfold.kernels.encode import CODE_FLOOR, CODE_SHIFT
 from kinfold.kernels.jit import kernel, signed, unsigned
 
 # A float16 shifted by 13 bits into a float32's place, the sign being zero, is the same number
 # times 2^-112, subnormals included. The factor goes into the row's weight: one shift a value.
 HALF_FACTOR = np.float32(2.0**112)
+
+_MORE = np.uint32(0x80)
+_SEVEN = np.uint32(0x7F)
 
 
 @kernel()
@@ -42,20 +46,41 @@ def scatter_float32(
 
 
 @kernel()
-def scatter_float16(
-    columns: UInt32s, values: AnyArray, begin: int, end: int, weight: float,
+def scatter_row_float32(
+    steps: UInt8s, begin: int, end: int, values: Float32s, first: int, last: int, weight: float,
     scores: Float32s, touched: UInt32s, count: int,
 ) -> int:  # fmt: skip
-    """As `scatter_float32`, for float16 values given as their uint16 bits."""
+    """Add weight * values[first:last] to the scores of the columns that ``steps[begin:end]`` are.
+
+    `scores` is zero wherever nothing was added yet; a column that becomes positive for the first
+    time is appended to `touched`, which needs room for every value added and one more. Returns the
+    columns touched so far; -1 where the steps are too few, or lead out of the gallery: the file is
+    damaged. (Decoding and adding are one loop: a row is read once and nothing is written down.)
+    """
     total = unsigned(count)
-    factor = np.float32(weight) * HALF_FACTOR
-    for e in range(unsigned(begin), unsigned(end)):
-        column = columns[e]
+    factor = np.float32(weight)
+    place, stop = unsigned(begin), unsigned(end)
+    column = np.uint32(0)
+    for e in range(unsigned(first), unsigned(last)):
+        if place >= stop:
+            return -1
+        step = np.uint32(steps[place])
+        place += unsigned(1)
+        if step >= _MORE:
+            step &= _SEVEN
+            shift = np.uint32(7)
+            while place < stop:
+                part = np.uint32(steps[place])
+                place += unsigned(1)
+                step |= (part & _SEVEN) << (shift & np.uint32(31))
+                shift += np.uint32(7)
+                if part < _MORE:
+                    break
+        column += step
         if column >= scores.shape[0]:
             return -1
         before = scores[column]
-        value = np.uint32(np.uint32(values[e]) << np.uint32(13)).view(np.float32)
-        after = before + factor * value
+        after = before + factor * values[e]
         touched[total] = column
         total += unsigned((before == np.float32(0)) & (after > np.float32(0)))
         scores[column] = after
@@ -63,15 +88,91 @@ def scatter_float16(
 
 
 @kernel()
-def keep_allowed(scores: Float32s, touched: UInt32s, count: int, allowed: Bools) -> int:
-    """Take the columns that are not ``allowed`` (n,) out of what was touched.
+def scatter_row_float16(
+    steps: UInt8s, begin: int, end: int, values: AnyArray, first: int, last: int, weight: float,
+    scores: Float32s, touched: UInt32s, count: int,
+) -> int:  # fmt: skip
+    """As `scatter_row_float32`, for float16 values given as their uint16 bits."""
+    total = unsigned(count)
+    factor = np.float32(weight) * HALF_FACTOR
+    place, stop = unsigned(begin), unsigned(end)
+    column = np.uint32(0)
+    for e in range(unsigned(first), unsigned(last)):
+        if place >= stop:
+            return -1
+        step = np.uint32(steps[place])
+        place += unsigned(1)
+        if step >= _MORE:
+            step &= _SEVEN
+            shift = np.uint32(7)
+            while place < stop:
+                part = np.uint32(steps[place])
+                place += unsigned(1)
+                step |= (part & _SEVEN) << (shift & np.uint32(31))
+                shift += np.uint32(7)
+                if part < _MORE:
+                    break
+        column += step
+        if column >= scores.shape[0]:
+            return -1
+        before = scores[column]
+        after = before + factor * np.uint32(np.uint32(values[e]) << np.uint32(13)).view(np.float32)
+        touched[total] = column
+        total += unsigned((before == np.float32(0)) & (after > np.float32(0)))
+        scores[column] = after
+    return signed(total)
+
+
+@kernel()
+def scatter_row_float8(
+    steps: UInt8s, begin: int, end: int, values: UInt8s, first: int, last: int, weight: float,
+    scores: Float32s, touched: UInt32s, count: int,
+) -> int:  # fmt: skip
+    """As `scatter_row_float32`, for values of eight bits: see `kernels.encode`."""
+    total = unsigned(count)
+    factor = np.float32(weight)
+    place, stop = unsigned(begin), unsigned(end)
+    column = np.uint32(0)
+    for e in range(unsigned(first), unsigned(last)):
+        if place >= stop:
+            return -1
+        step = np.uint32(steps[place])
+        place += unsigned(1)
+        if step >= _MORE:
+            step &= _SEVEN
+            shift = np.uint32(7)
+            while place < stop:
+                part = np.uint32(steps[place])
+                place += unsigned(1)
+                step |= (part & _SEVEN) << (shift & np.uint32(31))
+                shift += np.uint32(7)
+                if part < _MORE:
+                    break
+        column += step
+        if column >= scores.shape[0]:
+            return -1
+        before = scores[column]
+        after = before + factor * np.uint32((np.uint32(values[e]) + CODE_FLOOR) << CODE_SHIFT).view(
+            np.float32
+        )
+        touched[total] = column
+        total += unsigned((before == np.float32(0)) & (after > np.float32(0)))
+        scores[column] = after
+    return signed(total)
+
+
+@kernel()
+def keep_allowed(
+    scores: Float32s, touched: UInt32s, count: int, order: UInt32s, allowed: Bools
+) -> int:
+    """Take the slots whose items are not ``allowed`` (n,) out of what was touched.
 
     Clears their scores; the others keep their order in `touched`. Returns how many are left.
     """
     kept = unsigned(0)
     for t in range(unsigned(count)):
         column = touched[t]
-        if allowed[column]:
+        if allowed[order[column]]:
             touched[kept] = column
             kept += unsigned(1)
         else:
@@ -87,22 +188,26 @@ def worse(score: float, column: int, other_score: float, other_column: int) -> b
 
 @kernel()
 def best_touched(
-    scores: Float32s, touched: UInt32s, count: int, scales: Float32s, k: int, out: UInt32s,
-    out_scores: Float32s,
+    scores: Float32s, touched: UInt32s, count: int, scales: Float32s, order: UInt32s, k: int,
+    out: UInt32s, out_scores: Float32s,
 ) -> int:  # fmt: skip
-    """The k best of the touched columns by score times scale, best first, into `out`.
+    """The items of the k best of the touched slots by score times scale, best first, into `out`.
 
-    Returns how many there were; clears `scores` again. `scales` is (n,), or empty for none.
+    Returns how many there were; clears `scores` again. `scales` is (n,), or empty for none;
+    `order` (n,) the item in each slot, or empty where slots are items.
     A heap whose root is the worst hit kept so far.
     """
-    scaled = scales.shape[0] > 0
+    scaled, ordered = scales.shape[0] > 0, order.shape[0] > 0
     size = 0
     for t in range(count):
-        column = touched[unsigned(t)]
-        score = scores[column]
-        scores[column] = np.float32(0)
+        slot = touched[unsigned(t)]
+        score = scores[slot]
+        scores[slot] = np.float32(0)
         if scaled:
-            score *= scales[column]
+            score *= scales[slot]
+        if size == k and (k == 0 or score < out_scores[0]):
+            continue
+        column = order[slot] if ordered else slot
         if size < k:
             place = size
             size += 1
@@ -143,21 +248,6 @@ def _sink(heap: UInt32s, heap_scores: Float32s, size: int, column: int, score: f
 
 
 @kernel()
-def find_in_row(columns: UInt32s, begin: int, end: int, column: int) -> int:
-    """Where `column` stands in the ascending ``columns[begin:end]``, or -1."""
-    low, high = begin, end
-    while low < high:
-        middle = (low + high) // 2
-        if columns[middle] < column:
-            low = middle + 1
-        else:
-            high = middle
-    if low < end and columns[low] == column:
-        return low
-    return -1
-
-
-@kernel()
 def fill_up(
     ranked: UInt32s, marks: Float32s, found: UInt32s, found_scores: Float32s, size: int
 ) -> int:
@@ -184,8 +274,9 @@ __all__ = [
     "HALF_FACTOR",
     "best_touched",
     "fill_up",
-    "find_in_row",
     "keep_allowed",
-    "scatter_float16",
     "scatter_float32",
+    "scatter_row_float8",
+    "scatter_row_float16",
+    "scatter_row_float32",
 ]

@@ -20,10 +20,11 @@ def gather(
     local_indptr: Ints,
     local_indices: Ints,
     local_values: Floats,
+    half: bool,
 ) -> bool:
     """Write alpha S restricted to T x T as a local CSR matrix; False when it does not fit.
 
-    Only what lies above the diagonal is written: the matrix is symmetric with a zero diagonal.
+    `half`: only what lies above the diagonal: the matrix is symmetric with a zero diagonal.
 
     The local arrays need room for one value more than they keep: every entry is written, and only
     those inside T move the end on. (A branch here would be mispredicted for most entries.)
@@ -33,7 +34,7 @@ def gather(
     local_indptr[0] = 0
     for a in range(unsigned(size)):
         node = nodes[a]
-        row = np.int32(a)
+        floor = np.int32(a) if half else np.int32(-1)
         begin, end = indptr[node], indptr[node + unsigned(1)]
         if stored + end - begin >= capacity:
             return False
@@ -42,7 +43,7 @@ def gather(
             local_indices[stored] = b
             local_values[stored] = alpha * values[e]
             # Read as signed, OUTSIDE is -1: one comparison for "inside" and "above the diagonal".
-            stored += unsigned(np.int32(b) > row)
+            stored += unsigned(np.int32(b) > floor)
         local_indptr[a + unsigned(1)] = stored
     return True
 

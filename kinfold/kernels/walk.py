@@ -1,4 +1,4 @@
-"""Graph-guided truncation: which items a row of C may reach."""
+"""Graph-guided truncation: which items the rows of C of a few items may reach."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def walk_set(
     indptr: Ints,
     indices: Ints,
     values: Floats,
-    start: int,
-    max_row: int,
+    starts: Ints,
+    most: int,
     steps: int,
     position: Ints,
     nodes: Ints,
@@ -60,25 +60,27 @@ def walk_set(
     fresh: Floats,
     ordered: Floats,
 ) -> int:
-    """Choose T_i by a walk from `start` along the graph S (CSR); returns its size.
+    """Choose T by a walk from `starts`, at most `most` of them, along the graph S (CSR).
 
-    The walk is lazy, w <- (w + S w) / 2 from w = e_i, so that it does not swing between the two
-    sides of a bipartite piece, and keeps the `max_row` largest entries after each step (ties: the
-    one met first). It ends after `steps` steps that had to drop something, or when a step found no
-    new node: then T_i is the whole component and the restriction is exact.
+    The walk is lazy, w <- (w + S w) / 2 from w = the sum of their e_i, so that it does not swing
+    between the two sides of a bipartite piece, and keeps the `most` largest entries after each
+    step (ties: the one met first). It ends after `steps` steps that had to drop something, or when
+    a step found no new node: then T is whole components and the restriction is exact.
 
-    ``nodes[:size]`` holds T_i with `start` first; ``position[node]`` its place there. `position`
-    (n,) must be all OUTSIDE on entry, and the caller clears it. The other scratch arrays have
-    length n.
+    Returns the size: ``nodes[:size]`` holds T with the starts first; ``position[node]`` its place
+    there. `position` (n,) must be all OUTSIDE on entry, and the caller clears it. The other scratch
+    arrays have length n.
     """
-    nodes[0] = start
-    weights[0] = 1.0
-    position[start] = 0
-    size = unsigned(1)
+    count_of_starts = starts.shape[0]
+    for a in range(unsigned(count_of_starts)):
+        nodes[a] = starts[a]
+        weights[a] = 1.0
+        position[starts[a]] = a
+    size = unsigned(count_of_starts)
     cuts = 0
     while cuts < steps:
         count = spread(indptr, indices, values, size, position, nodes, weights, fresh)
-        if count <= max_row:
+        if count <= most:
             for a in range(unsigned(count)):
                 weights[a] = 0.5 * fresh[a]
             if count == size:
@@ -88,17 +90,18 @@ def walk_set(
         cuts += 1
         for a in range(unsigned(count)):
             ordered[a] = fresh[a]
-        # The start stays, whatever its weight: the least of the others makes room.
-        ordered[0] = np.inf
-        cut = kth_largest(ordered, count, max_row)
-        ties = max_row
+        # The starts stay, whatever their weight: the least of the others makes room.
+        for a in range(unsigned(count_of_starts)):
+            ordered[a] = np.inf
+        cut = kth_largest(ordered, count, most)
+        ties = most
         for a in range(unsigned(count)):
-            if a == 0 or fresh[a] > cut:
+            if a < count_of_starts or fresh[a] > cut:
                 ties -= 1
         kept = unsigned(0)
         for a in range(unsigned(count)):
             node, weight = nodes[a], fresh[a]
-            keep = weight > cut or a == 0
+            keep = weight > cut or a < count_of_starts
             if not keep and weight == cut and ties > 0:
                 keep = True
                 ties -= 1

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from kinfold.arrays import AnyArray
+from kinfold.blocks import BlockRunner, LocalRunner
 from kinfold.config import BuildConfig
 from kinfold.index import FORMAT_VERSION, VersionWriter, layout
 from kinfold.index.publish import VERSIONS
@@ -101,6 +102,7 @@ def publish(
     resume: bool = False,
     fresh: bool = False,
     told: BuildCallback = nobody,
+    runner: BlockRunner | None = None,
 ) -> str:
     """As `build`, but returns the name of the version that went live instead of opening it.
 
@@ -113,6 +115,8 @@ def publish(
         With `resume`: do not take over anything from before.
     told:
         Called with what happens to the stages, from the calling thread.
+    runner:
+        What computes the blocks of each stage; None: this process, with its threads.
     """
     inputs = check_inputs(vectors, ids, payload, config, models)
     progress = progress or silent
@@ -130,7 +134,7 @@ def publish(
         stages = all_stages(content, plans, choices)
         live = shop.shelf.live
         told(Plan(tuple(shop.expect(stages)), None if live is None else live.name))
-        run = Run(shop, inputs, stages, plans, progress, count)
+        run = Run(shop, inputs, stages, plans, progress, runner or LocalRunner(count))
         run.all()
         shop.gather()
         version = writer.publish(**_fields(shop, run, inputs, stages, plans))

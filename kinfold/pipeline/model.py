@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from kinfold.affinity import build_graph
 from kinfold.arrays import Float32s, UInt32s
-from kinfold.diffusion import DiffusionReport, diffuse
+from kinfold.blocks import BlockTask, LocalRunner, MemoryPasses, Passes
+from kinfold.diffusion import DiffuseGroups, DiffuseNearest, LocalOrder, Solving
 from kinfold.index import ModelInfo, layout
-from kinfold.index.matrix import write_graph, write_matrix
+from kinfold.index.matrix import EncodedRows, write_graph, write_matrix
 from kinfold.index.writing import FileWriter
 from kinfold.metric import Measure
 from kinfold.neighbors import NeighborLists
@@ -50,8 +51,7 @@ def make_diffusion(
     plan: ModelPlan,
     lists: NeighborLists,
     nearest: UInt32s | None,
-    progress: ProgressCallback,
-    threads: int,
+    passes: Passes,
 ) -> Outcome:
     """Make the graph of k_d neighbours, and the matrix C of it.
 
@@ -68,29 +68,27 @@ def make_diffusion(
         graph = build_graph(
             lists, config.k_d, config.graph, config.min_degree, config.exponent, config.rank_scale
         )
-    report = DiffusionReport()
+        edges, isolated = graph.edges, graph.isolated
+        order = LocalOrder.of(graph.matrix)
+        arrays = order.relabelled(graph.matrix)
+        del graph
     with watch.stage("diffusion"):
-        blocks = diffuse(
-            graph.matrix,
-            alpha=config.alpha,
-            max_row=config.max_row,
-            mass=config.mass,
-            tolerance=config.tolerance,
-            max_iterations=config.max_iterations,
-            threads=threads,
-            nearest=nearest,
-            report=report,
-            progress=progress,
-        )
-        first_rows, stored = write_matrix(
-            writer, plan.name, rows, blocks, config.dtype, config.unit_diagonal
-        )
+        task: BlockTask = DiffuseGroups(Solving.of(config))
+        if nearest is not None:
+            task = DiffuseNearest(Solving.of(config))
+            arrays |= {"nearest": nearest, "order": order.order, "places": order.places}
+        encoded = EncodedRows(task, config.dtype)
+        written = write_matrix(
+            writer, plan.name, passes, encoded, arrays, order,
+            config.max_row, config.unit_diagonal,
+        )  # fmt: skip
+    report = written.diffusion
     result = DiffusionResult(
-        blocks=first_rows,
-        stored=stored,
+        blocks=written.blocks,
+        stored=report.stored,
         longest_row=report.longest_row,
-        edges=graph.edges,
-        isolated=graph.isolated,
+        edges=edges,
+        isolated=isolated,
         not_converged=report.not_converged,
         mean_iterations=round(report.iterations / rows, 2),
     )
@@ -127,6 +125,7 @@ def write_model(
         chosen = recalculated(plan, lists, vectors, measure, progress)
         write_graph(writer, plan.name, chosen)
     nearest = lists.ids if plan.config.truncation == "nearest" else None
-    outcome = make_diffusion(writer, plan, chosen, nearest, progress, threads)
+    passes = MemoryPasses(LocalRunner(threads), progress, "diffusion")
+    outcome = make_diffusion(writer, plan, chosen, nearest, passes)
     result = DiffusionResult.model_validate(outcome.result.model_dump())
     return model_info(plan, result, watch.seconds | outcome.measured)

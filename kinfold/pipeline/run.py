@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from kinfold.arrays import AnyArray, Float32s, UInt32s
+from kinfold.blocks import BlockRunner
 from kinfold.errors import CorruptIndexError
 from kinfold.index import layout
 from kinfold.index.files import map_npy
@@ -19,6 +20,7 @@ from kinfold.neighbors import ExactEngine, FaissEngine, KnnEngine, NeighborLists
 from kinfold.pipeline.gallery import make_engine, make_items, make_neighbors, make_vectors
 from kinfold.pipeline.inputs import Inputs, ModelPlan
 from kinfold.pipeline.model import make_diffusion, make_similarity
+from kinfold.pipeline.passes import FilePasses
 from kinfold.pipeline.stages import (
     ITEMS,
     KNN,
@@ -47,7 +49,7 @@ class Run:
         stages: Stages,
         plans: Sequence[ModelPlan],
         progress: ProgressCallback,
-        threads: int,
+        runner: BlockRunner,
     ) -> None:
         self._shop = shop
         self._inputs = inputs
@@ -55,7 +57,7 @@ class Run:
         self._plans = {plan.name: plan for plan in plans}
         self._first = plans[0].config
         self._progress = progress
-        self._threads = threads
+        self._runner = runner
         self._rows, self._dimension = inputs.gallery.shape
         self._unscaled = Measure(self._first.metric)
 
@@ -99,8 +101,12 @@ class Run:
                 w, plan, self._lists, self._vectors, self.measure, progress
             )
         return lambda w: make_diffusion(
-            w, plan, self._graph_lists(plan), self._nearest(plan), progress, self._threads
+            w, plan, self._graph_lists(plan), self._nearest(plan), self._passes(stage)
         )
+
+    def _passes(self, stage: Stage) -> FilePasses:
+        """Where a stage keeps the blocks that are done."""
+        return self._shop.passes(stage, self._runner, self._progress)
 
     def _read(self, stage: Stage, opened: Callable[[Path], Loaded]) -> Loaded:
         """What a stage wrote; made again where it was found and turns out to be damaged."""

@@ -11,7 +11,7 @@ import faiss
 from pydantic import BaseModel, ConfigDict, Field
 
 from kinfold.config import BuildConfig
-from kinfold.diffusion import rows as diffusion_rows
+from kinfold.diffusion import tasks as diffusion_tasks
 from kinfold.index import layout
 from kinfold.index.manifest import Manifest, TuningInfo
 from kinfold.metric import Measure
@@ -219,13 +219,13 @@ def model_stages(plan: ModelPlan, lists: str) -> tuple[Stage, Stage]:
         graph=[config.graph, config.min_degree, config.exponent, config.rank_scale],
         solve=[config.alpha, config.tolerance, config.max_iterations],
         row=[config.truncation, config.max_row, config.mass],
-        walk=[diffusion_rows.WALK_STEPS, diffusion_rows.BLOCK_VALUES],
+        walk=[diffusion_tasks.WALK_STEPS, diffusion_tasks.REACH],
         nearest=lists if config.truncation == "nearest" else None,
         stored=[config.dtype, config.unit_diagonal, layout.VALUE_SCALE, layout.BLOCK_VALUES],
     )
     name = plan.name
     lists_of = frozenset({layout.neighbors_file(name), layout.similarities_file(name)})
-    matrix = frozenset({layout.indptr_file(name), layout.scales_file(name)})
+    matrix = frozenset(layout.matrix_files(name, config.dtype))
     return (
         Stage(SIMILARITY, similarity, name, files=lists_of),
         Stage(DIFFUSION, diffusion, name, files=matrix),

@@ -3,19 +3,21 @@
 <path>/.work/
 marks/<stage>.json     written last, when all files of the stage are on the disk
 files/…                as in a version
+passes/<stage>-<key>/  what is done of a stage that is not
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from kinfold.blocks import BlockRunner
 from kinfold.errors import FormatError
 from kinfold.index.files import disk_errors, sync_folder
 from kinfold.index.manifest import FileInfo, Manifest, read_manifest
@@ -23,8 +25,10 @@ from kinfold.index.publish import WORK, VersionWriter, live_version
 from kinfold.index.writing import FileWriter
 from kinfold.pipeline.events import BuildCallback, PlannedStage, StageEvent, State
 from kinfold.pipeline.marks import Mark, is_whole, mark_name, read_mark, write_mark
+from kinfold.pipeline.passes import FilePasses
 from kinfold.pipeline.stages import DIFFUSION, NEIGHBORS, WIDE, Outcome, Stage, Stages
 from kinfold.pipeline.taken import taken_result
+from kinfold.progress import ProgressCallback
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Shelf:
         self.empty = empty
         self.marks = path / WORK / "marks"
         self.files = path / WORK / "files"
+        self.passes = path / WORK / "passes"
         self.live: Path | None = None
         self.manifest: Manifest | None = None
         with suppress(FormatError):
@@ -144,7 +149,7 @@ class Workshop:
                 for name, found in (self._found | self.done).items()
                 if found is not None and found.folder == self.shelf.files
             }
-            self._sweep(kept)
+            self._sweep(kept, [stage for stage in stages if self._found[stage.name] is None])
         return planned(stages, self._found | self.done)
 
     def run(self, stage: Stage, work: Callable[[FileWriter], Outcome]) -> Done:
@@ -171,12 +176,22 @@ class Workshop:
             if self._resume:
                 self._remove_files_of(stage)
                 self._remove_if_empty()
+            else:
+                self._remove()
             raise
+        shutil.rmtree(self._place(stage), ignore_errors=True)
         done = Done(writer.folder, files, outcome.result, outcome.measured)
         self.done[stage.name] = done
         seconds = time.perf_counter() - start
         self.told(StageEvent(stage.kind, stage.model, "done", seconds=round(seconds, 3)))
         return done
+
+    def passes(self, stage: Stage, runner: BlockRunner, progress: ProgressCallback) -> FilePasses:
+        """Where a stage keeps the blocks that are done; they go when the stage is."""
+        return FilePasses(self._place(stage), self._writer.path, runner, progress, stage.kind)
+
+    def _place(self, stage: Stage) -> Path:
+        return self.shelf.passes / f"{mark_name(stage.name).removesuffix('.json')}-{stage.key[:16]}"
 
     def redo(self, stage: Stage, work: Callable[[FileWriter], Outcome]) -> Done:
         """Run a stage whose result was found but cannot be read."""
@@ -204,8 +219,7 @@ class Workshop:
 
     def finish(self) -> None:
         """Remove the work folder of a build that was published."""
-        if self._resume:
-            self._remove()
+        self._remove()
 
     def _mark(self, stage: Stage, files: dict[str, FileInfo], outcome: Outcome) -> None:
         with disk_errors(self._writer.path, f"marking {stage.name}"):
@@ -228,8 +242,12 @@ class Workshop:
                 with suppress(OSError):
                     path.unlink()
 
-    def _sweep(self, kept: dict[str, Done]) -> None:
-        """Remove marks and files of other builds, and what a killed one left half-written."""
+    def _sweep(self, kept: dict[str, Done], left: Sequence[Stage]) -> None:
+        """Remove marks, files and blocks of other builds, and what a killed one left behind."""
+        wanted_passes = {self._place(stage).name for stage in left}
+        for path in _entries(self.shelf.passes):
+            if path.name not in wanted_passes:
+                shutil.rmtree(path, ignore_errors=True)
         names = {name for done in kept.values() for name in done.files}
         marks = {mark_name(name) for name in kept}
         for folder, wanted in ((self.shelf.files, names), (self.shelf.marks, marks)):
@@ -238,11 +256,10 @@ class Workshop:
                     with suppress(OSError):
                         path.unlink()
             _remove_empty_folders(folder)
-        if not kept:
-            self._remove()
+        self._remove_if_empty()
 
     def _remove_if_empty(self) -> None:
-        if not _files_in(self.shelf.marks):
+        if not _files_in(self.shelf.marks) and not _files_in(self.shelf.passes):
             self._remove()
 
     def _remove(self) -> None:
@@ -263,6 +280,10 @@ def _remove_empty_folders(folder: Path) -> None:
         if path.is_dir() and not path.is_symlink():
             with suppress(OSError):
                 path.rmdir()
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [] if folder.is_symlink() or not folder.is_dir() else list(folder.iterdir())
 
 
 def _files_in(folder: Path) -> list[Path]:

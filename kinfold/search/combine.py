@@ -13,14 +13,23 @@ from kinfold.index import StoredModel
 from kinfold.kernels.combine import (
     best_touched,
     fill_up,
-    find_in_row,
     keep_allowed,
-    scatter_float16,
     scatter_float32,
+    scatter_row_float8,
+    scatter_row_float16,
+    scatter_row_float32,
 )
 
 _NO_SCALES = np.empty(0, dtype=np.float32)
 _NO_SCALES.flags.writeable = False  # as those of a model are: one compiled kernel for both
+_NO_ORDER = np.empty(0, dtype=np.uint32)
+_NO_ORDER.flags.writeable = False
+
+_SCATTERS = {
+    "float8": scatter_row_float8,
+    "float16": scatter_row_float16,
+    "float32": scatter_row_float32,
+}
 
 
 class _Scratch:
@@ -66,34 +75,36 @@ class Combiner:
         two arrays is not touched.
         """
         scratch = self._scratch()
-        places = [
-            (*model.row(int(seed)), float(weight) * float(model.scales[seed]))
-            for seed, weight in zip(seeds, weights, strict=True)
-            if weight > 0
-        ]
-        scratch.room(sum(end - begin for _, begin, end, _ in places))
-        scatter = scatter_float16 if model.is_half else scatter_float32
-        unscale = 1.0 / model.info.value_scale
+        places = []
+        for seed, weight in zip(seeds, weights, strict=True):
+            if weight > 0:
+                slot = model.slot(int(seed))
+                share = float(weight) * float(model.scales[slot]) * model.factor(slot)
+                places.append((model.row(slot), share))
+        scratch.room(sum(place.last - place.first for place, _ in places))
+        scatter = _SCATTERS[model.info.dtype]
         count = 0
-        for block, begin, end, weight in places:
+        for place, share in places:
             reached = scatter(
-                model.columns[block], model.values[block], begin, end, weight * unscale,
+                model.columns[place.block], place.begin, place.end,
+                model.values[place.block], place.first, place.last, share,
                 scratch.scores, scratch.touched, count,
             )  # fmt: skip
             if reached < 0:
                 scratch.scores[:] = 0
                 raise CorruptIndexError(
-                    f"model {model.name!r}: corrupt: a column lies outside the gallery of "
-                    f"{self._rows}; run `kinfold verify`"
+                    f"model {model.name!r}: corrupt: a row's columns end early, or lead out of "
+                    f"the gallery of {self._rows}; run `kinfold verify`"
                 )
             count = reached
         if allowed is not None:
-            count = keep_allowed(scratch.scores, scratch.touched, count, allowed)
+            count = keep_allowed(scratch.scores, scratch.touched, count, model.order, allowed)
         return int(
             best_touched(
-                scratch.scores, scratch.touched, count, model.scales, found.shape[0], found, scores
+                scratch.scores, scratch.touched, count, model.scales, model.order,
+                found.shape[0], found, scores,
             )
-        )
+        )  # fmt: skip
 
     def fuse(
         self,
@@ -117,7 +128,14 @@ class Combiner:
             )
         return int(
             best_touched(
-                scratch.scores, scratch.touched, count, _NO_SCALES, found.shape[0], found, scores
+                scratch.scores,
+                scratch.touched,
+                count,
+                _NO_SCALES,
+                _NO_ORDER,
+                found.shape[0],
+                found,
+                scores,
             )
         )
 
@@ -127,12 +145,10 @@ class Combiner:
 
 
 def entry(model: StoredModel, row: int, column: int) -> float:
-    """What row and column have in common in a search: C[row, column] times both scales."""
-    block, begin, end = model.row(row)
-    place = find_in_row(model.columns[block], begin, end, column)
-    if place < 0:
+    """What two items have in common in a search: C[row, column] times both scales."""
+    slot, other = model.slot(row), model.slot(column)
+    columns, values = model.entries(slot)
+    place = int(np.searchsorted(columns, other))
+    if place == columns.size or columns[place] != other:
         return 0.0
-    values = model.values[block]
-    raw = values.view(np.float16)[place] if model.is_half else values[place]
-    scale = float(model.scales[row]) * float(model.scales[column])
-    return float(raw) / model.info.value_scale * scale
+    return float(values[place]) * float(model.scales[slot]) * float(model.scales[other])

@@ -316,9 +316,10 @@ class Index:
             if model != KNN:
                 self.explain(probe, hits.ids[0, 0], model)
         self.search(probe, 2, self.models)
-        allowed = np.ones(2, dtype=np.bool_)
-        allowed.flags.writeable = False  # as those of a mask are
-        keep_allowed(np.zeros(2, dtype=np.float32), ranked, 0, allowed)
+        allowed, order = np.ones(2, dtype=np.bool_), ranked.copy()
+        for mapped in (allowed, order):
+            mapped.flags.writeable = False  # as those of a mask, and of a model, are
+        keep_allowed(np.zeros(2, dtype=np.float32), ranked, 0, order, allowed)
 
     def _hits(
         self,
@@ -348,10 +349,7 @@ class Index:
         if chosen is None:
             raise InputError("plain kNN has no matrix C; name a diffusion model")
         for row in range(len(self)):
-            block, begin, end = chosen.row(row)
-            raw = chosen.values[block][begin:end]
-            values = raw.view(np.float16) if chosen.is_half else raw
-            yield (
-                chosen.columns[block][begin:end],
-                values.astype(np.float32) / np.float32(chosen.info.value_scale),
-            )
+            slots, values = chosen.entries(chosen.slot(row))
+            columns = chosen.order[slots]
+            ascending = np.argsort(columns)
+            yield columns[ascending], values[ascending]

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from kinfold.affinity import build_graph
 from kinfold.arrays import Float32s, Int64s
 from kinfold.config import BuildConfig, Metric
-from kinfold.diffusion import diffuse
+from kinfold.diffusion import Solving, diffuse
 from kinfold.metric import Measure
 from kinfold.neighbors import ExactEngine, NeighborLists, scaled_measure, self_join
 from kinfold.search.seeds import seed_weights
@@ -84,7 +84,6 @@ class Trial:
         return dense
 
     def _matrix(self, config: BuildConfig, measure: Measure) -> sp.csr_array:
-        rows = self._vectors.shape[0]
         graph = build_graph(
             self._similarities(config, measure),
             config.k_d,
@@ -93,29 +92,16 @@ class Trial:
             config.exponent,
             config.rank_scale,
         )
-        blocks = list(
-            diffuse(
-                graph.matrix,
-                alpha=config.alpha,
-                max_row=config.max_row,
-                mass=config.mass,
-                tolerance=config.tolerance,
-                max_iterations=config.max_iterations,
-                threads=self._threads,
-                nearest=self._raw.ids if config.truncation == "nearest" else None,
-            )
+        found = diffuse(
+            graph.matrix,
+            Solving.of(config),
+            self._threads,
+            nearest=self._raw.ids if config.truncation == "nearest" else None,
         )
-        lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
-        matrix = sp.csr_array(
-            (
-                np.concatenate([block.values for block in blocks]),
-                np.concatenate([block.columns for block in blocks]).astype(np.int64),
-                np.concatenate([[0], np.cumsum(lengths)]),
-            ),
-            shape=(rows, rows),
-        )
+        matrix = found.matrix
         if config.unit_diagonal:
-            scales = 1 / np.sqrt(np.concatenate([block.diagonal for block in blocks]))
+            scales = 1 / np.sqrt(found.diagonal)
+            lengths = np.diff(matrix.indptr)
             matrix.data *= np.repeat(scales, lengths) * scales[matrix.indices]
         return matrix
 
