@@ -23,7 +23,7 @@ from kinfold.kernels.rows import diffuse_groups, diffuse_rows
 WALK_STEPS = 4
 """Steps of the graph-guided walk once it has to drop nodes."""
 
-REACH = 1.0
+REACH = 2.0
 """How large the set of a group is, in units of the longest row that is kept."""
 
 BLOCK_VALUES = 1 << 22
