@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from kinfold.arrays import AnyArray
+from kinfold.blocks import BlockRunner
 from kinfold.config import BuildConfig
 from kinfold.index import FORMAT_VERSION, VersionWriter, layout
 from kinfold.index.publish import VERSIONS
@@ -49,6 +50,7 @@ def build(
     *,
     models: Mapping[str, BuildConfig] | None = None,
     threads: int | None = None,
+    runner: BlockRunner | None = None,
 ) -> Index:
     """Build an index of a gallery and publish it at `path`; returns it, open.
 
@@ -74,6 +76,9 @@ def build(
         matrix C each. They must share `metric` and `neighbors`.
     threads:
         None: all cores that this process may use. The result does not depend on it.
+    runner:
+        What computes blocks of rows, possibly on other machines; None: the threads of this
+        process. The result does not depend on it.
 
     Raises
     ------
@@ -84,7 +89,10 @@ def build(
     BusyError
         Another process builds at the same path.
     """
-    version = publish(vectors, path, ids, payload, config, progress, models=models, threads=threads)
+    version = publish(
+        vectors, path, ids, payload, config, progress,
+        models=models, threads=threads, runner=runner,
+    )  # fmt: skip
     return open_index(Path(path) / VERSIONS / version)
 
 
@@ -98,6 +106,7 @@ def publish(
     *,
     models: Mapping[str, BuildConfig] | None = None,
     threads: int | None = None,
+    runner: BlockRunner | None = None,
     resume: bool = False,
     fresh: bool = False,
     told: BuildCallback = nobody,

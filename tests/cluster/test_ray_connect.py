@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Nodes
+from ray_cluster import ROOT, Nodes
 
 from indexer.cluster import connect, environment
 from indexer.cluster.reach import is_open

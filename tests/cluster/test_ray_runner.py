@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cluster_tasks import Dying, Failing, Slowly, rows_of, threads_there
-from conftest import Nodes
+from ray_cluster import Nodes
 
 from indexer.cluster import Cluster, connect
 from kinfold.blocks import BlockTask, LocalRunner, cut
