@@ -76,13 +76,6 @@ def test_another_token_is_told(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) ->
     assert nodes.address in found and "token" in found
 
 
-def test_another_version_is_told_with_what_to_do(nodes: Nodes) -> None:
-    here = environment.describe()
-    found = refused(nodes.address, expected=here | {"Python": "3.9.1"})
-    assert f"(127.0.0.1) has Python {here['Python']}, this machine 3.9.1: " in found
-    assert "install the same environment on all machines" in found
-
-
 @pytest.mark.parametrize("name", ["kinfold", "code of kinfold", "numpy", "numba", "faiss-cpu"])
 def test_all_that_computes_must_be_the_same(name: str) -> None:
     here = environment.describe()
@@ -103,7 +96,7 @@ def test_a_worker_with_other_code_refuses_its_block() -> None:
         environment.check_code("other")
 
 
-def test_auto_joins_what_runs_and_leaves_it_running(
+def test_auto_joins_what_runs_holds_versions_against_ours_and_leaves_it_running(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_TMPDIR", nodes.folder)
@@ -114,6 +107,10 @@ def test_auto_joins_what_runs_and_leaves_it_running(
         with connect("auto") as again:
             assert again == cluster
         assert "connected to a Ray cluster already" in refused("10.0.0.1:6379")
+        here = environment.describe()
+        found = refused("auto", expected=here | {"Python": "3.9.1"})
+        assert f"(127.0.0.1) has Python {here['Python']}, this machine 3.9.1: " in found
+        assert "install the same environment on all machines" in found
     assert is_open(nodes.address) is None
 
 
