@@ -51,8 +51,9 @@ def nearest_cells(products: Float32s, first: int, best: UInt32s, values: Float32
 
 @kernel()
 def best_columns(
-    products: Float32s, first: int, k: int, lanes: Float32s, copied: Float32s, out: UInt32s
-) -> None:
+    products: Float32s, first: int, k: int, lanes: Float32s, scratch: Float32s, kept: UInt32s,
+    out: UInt32s,
+) -> None:  # fmt: skip
     """Write the k columns with the largest values of every row, in order of columns.
 
     The largest of every lane (the columns that are equal modulo the number of lanes) are found
@@ -65,8 +66,8 @@ def best_columns(
         (m, t) float32. Row i is column `first` + i, which does not count; its value is lost.
     lanes:
         (l,) float32 scratch, l > k.
-    copied:
-        (t,) float32 scratch.
+    scratch, kept:
+        (t,) float32 and (t,) uint32 scratch.
     out:
         (m, k) uint32; `NOTHING` at the end where there are fewer columns.
     """
@@ -81,18 +82,22 @@ def best_columns(
         threshold = np.float32(-np.inf)
         if columns >= 2 * count:
             lanes[:] = row[:count]
-            whole = columns - columns % count
-            for begin in range(count, whole, count):
+            for begin in range(count, columns - count + 1, count):
                 part = row[begin : begin + count]
                 for j in range(unsigned(count)):
                     lanes[j] = part[j] if part[j] > lanes[j] else lanes[j]
             threshold = np.float32(kth_largest(lanes, count, k))
-        found = 0
-        for j in range(columns):
-            if row[j] >= threshold:
-                copied[found] = row[j]
-                found += 1
-        _from(row, kth_largest(copied, found, k), k, out[i])
+        # Written always and kept sometimes: a branch would be guessed wrong too often.
+        found = unsigned(0)
+        for j in range(unsigned(columns)):
+            scratch[found] = row[j]
+            kept[found] = j
+            found += unsigned(row[j] >= threshold)
+        cut = kth_largest(scratch, found, k)
+        larger = 0
+        for j in range(signed(found)):
+            larger += scratch[j] > cut
+        _from(row, kept[: signed(found)], cut, k - larger, out[i])
 
 
 @kernel()
@@ -108,32 +113,15 @@ def _all_but(own: int, columns: int, out: UInt32s) -> None:
 
 
 @kernel()
-def _from(row: Float32s, cut: float, k: int, out: UInt32s) -> None:
-    """The columns above the k-th largest value, and as many that equal it as there is room for."""
-    columns = row.shape[0]
-    least = np.float32(cut)
-    larger = 0
-    for begin in range(0, columns, _CHUNK):
-        end = min(begin + _CHUNK, columns)
-        above = np.int32(0)
-        for j in range(unsigned(begin), unsigned(end)):
-            above += np.int32(row[j] > least)
-        larger += signed(above)
-    ties = k - larger
+def _from(row: Float32s, kept: UInt32s, cut: float, ties: int, out: UInt32s) -> None:
+    """Of the columns `kept`, those above the k-th largest value, and `ties` that equal it."""
     place = 0
-    for begin in range(0, columns, _CHUNK):
-        end = min(begin + _CHUNK, columns)
-        any_reach = np.int32(0)
-        for j in range(unsigned(begin), unsigned(end)):
-            any_reach += np.int32(row[j] >= least)
-        if any_reach == 0:
-            continue
-        for j in range(begin, end):
-            if row[j] > least or (row[j] == least and ties > 0):
-                ties -= row[j] == least
-                if place < k:
-                    out[place] = j
-                    place += 1
+    for column in kept:
+        value = row[column]
+        if value > cut or (value == cut and ties > 0):
+            ties -= value == cut
+            out[place] = column
+            place += 1
 
 
 @kernel()

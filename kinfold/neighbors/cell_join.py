@@ -98,14 +98,14 @@ class Compare:
             mine -= mine.mean(axis=0, dtype=np.float64).astype(np.float32)
             halves = 0.5 * np.einsum("md,md->m", mine, mine)
         lanes = np.empty(1 << max(5, (2 * self.k).bit_length()), dtype=np.float32)
-        copied = np.empty(count, dtype=np.float32)
+        scratch, kept = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.uint32)
         step = max(1, _PRODUCT_VALUES // count)
         for first in range(0, count, step):
             products = mine[first : first + step] @ mine.T
             if halves is not None:
                 products -= halves
             found = out[first : first + step]
-            best_columns(products, first, self.k, lanes, copied, found)
+            best_columns(products, first, self.k, lanes, scratch, kept, found)
         known = out != NOTHING
         out[known] = members[out[known]]
 

@@ -11,10 +11,10 @@ from kinfold.blocks import Arrays, Passes, cut
 from kinfold.kernels.cells import nearest_cells
 from kinfold.neighbors.spread import spread
 
-CELLS_OF_AN_ITEM = 4
+CELLS_OF_AN_ITEM = 6
 """In how many of its nearest cells an item lies. Two items are compared where they share one, so
-four by four chances; asking the sixteen nearest cells for what lies in them once costs as much and
-finds less."""
+six by six chances; asking the 36 nearest cells for what lies in them once costs as much and finds
+less."""
 
 _CELLS_BY_ROOT = 4.0
 """Cells: so many times √n, where finding an item's cells costs about as much as comparing there."""

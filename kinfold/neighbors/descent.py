@@ -15,15 +15,15 @@ from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s
 from kinfold.blocks import Arrays, Block, Passes, cut
 from kinfold.kernels.descent import descend, reverse_lists
 from kinfold.metric import Measure
-from kinfold.neighbors.recall import SAMPLE_ROWS, exact_values, spread_rows
+from kinfold.neighbors.recall import SAMPLE_ROWS, exact_lists, spread_rows
 from kinfold.neighbors.spread import spread
 
 RECALL_AT = 15
 """Neighbours that the decision looks at: those of the default graph."""
 GOOD_RECALL = 0.97
-WORTHWHILE = 0.015
+WORTHWHILE = 0.01
 """What a round must add to recall, or it is not made."""
-MOST_ROUNDS = 4
+MOST_ROUNDS = 2
 
 _WIDTH = 15
 _REVERSE = 10
@@ -80,7 +80,7 @@ def descend_while_worthwhile(
     rows, k = ids.shape
     sample = spread_rows(rows, SAMPLE_ROWS)
     at = min(RECALL_AT, k)
-    goal = exact_values(vectors, measure, sample, at)[:, -1:]
+    goal = exact_lists(vectors, measure, sample, at)[1][:, -1:]
     task = Descend(measure.by_distance)
     number, known = 0, passes.last_round("descent")
     if known is not None:

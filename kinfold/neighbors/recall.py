@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinfold.arrays import Float32s, Int64s
+from kinfold.arrays import Float32s, Int64s, UInt32s
 from kinfold.kernels.compare import score_lists_parallel, without_self
 from kinfold.metric import Measure
 from kinfold.neighbors.engine import ExactEngine, closest
@@ -31,7 +31,7 @@ def estimate_recall(
         Of the same `vectors`, closeness as `self_join` returns it; at least k wide.
     """
     sample = spread_rows(vectors.shape[0], sample_rows)
-    true_values = exact_values(vectors, measure, sample, k)
+    _, true_values = exact_lists(vectors, measure, sample, k)
     reached = lists.similarities[sample, :k] >= true_values[:, -1:]
     return float(reached.mean())
 
@@ -41,8 +41,10 @@ def spread_rows(rows: int, count: int) -> Int64s:
     return np.unique(np.linspace(0, rows - 1, min(rows, count), dtype=np.int64))
 
 
-def exact_values(vectors: Float32s, measure: Measure, sample: Int64s, k: int) -> Float32s:
-    """Closeness of some items to their k nearest others: (m, k), descending."""
+def exact_lists(
+    vectors: Float32s, measure: Measure, sample: Int64s, k: int
+) -> tuple[UInt32s, Float32s]:
+    """The k nearest others of some items and their closeness: (m, k) each, in order."""
     queries = np.ascontiguousarray(vectors[sample])
     engine = ExactEngine(vectors, measure)
     found, _ = closest(engine, vectors, measure, queries, k + 1, parallel=True)
@@ -51,4 +53,4 @@ def exact_values(vectors: Float32s, measure: Measure, sample: Int64s, k: int) ->
         without_self(found[i : i + 1], row, ids[i : i + 1])
     values = np.empty(ids.shape, dtype=np.float32)
     score_lists_parallel(queries, vectors, ids, measure.by_distance, values)
-    return values
+    return ids, values

@@ -13,7 +13,7 @@ from kinfold.metric import Measure
 from kinfold.neighbors.cell_join import join_cells
 from kinfold.neighbors.cells import Cells, make_cells
 from kinfold.neighbors.descent import descend_while_worthwhile
-from kinfold.neighbors.exact_join import join_exactly
+from kinfold.neighbors.exact_join import complete, join_exactly
 from kinfold.neighbors.lists import NeighborLists
 from kinfold.progress import ProgressCallback, silent
 
@@ -25,6 +25,9 @@ EXACT_OPERATIONS = 2e11
 EXACT_OPERATIONS_OF_PRODUCTS = 5e12
 """The same for inner products of vectors of any length: the largest are far away in space, where
 cells do not look for them. A minute or two."""
+
+_LEAST_ROWS = 32
+"""Items, so many times k, below which comparing all is quicker than looking for cells."""
 
 
 def choose_join(wanted: Join, rows: int, dimension: int, metric: Metric) -> JoinKind:
@@ -57,7 +60,9 @@ def self_join(
         1 <= k < n.
     how:
         exact: every item is compared with all others. cells: with those that lie near it, see
-        `join_cells`; lists are then made better while that pays, see `descend_while_worthwhile`.
+        `join_cells`; lists are then made better while that pays, see `descend_while_worthwhile`;
+        a list that cells did not fill is found exactly. Of vectors compared by inner product the
+        longest are near in value and far in space, so that cells find fewer: mind the recall.
     passes:
         Runs the work and keeps it. None: in memory, with as many threads as kernels may use now.
     cells:
@@ -73,12 +78,13 @@ def self_join(
     """
     if passes is None:
         passes = ambient_passes(progress, "neighbors")
-    if how == "exact":
+    if how == "exact" or vectors.shape[0] < _LEAST_ROWS * k:
         return NeighborLists(*join_exactly(vectors, measure, k, passes))
     if cells is None:
         cells = make_cells(vectors, passes)
     ids, values = join_cells(vectors, measure, k, cells, passes)
-    return NeighborLists(*descend_while_worthwhile(vectors, measure, ids, values, passes))
+    ids, values = descend_while_worthwhile(vectors, measure, ids, values, passes)
+    return NeighborLists(*complete(vectors, measure, ids, values, passes))
 
 
 def ambient_passes(progress: ProgressCallback, phase: str) -> Passes:
