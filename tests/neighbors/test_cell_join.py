@@ -10,8 +10,9 @@ from oracles import dense
 
 from kinfold.arrays import NOTHING
 from kinfold.blocks import LocalRunner, MemoryPasses
-from kinfold.neighbors import ambient_passes, make_cells, self_join
+from kinfold.neighbors import NeighborLists, ambient_passes, make_cells, self_join
 from kinfold.neighbors.cell_join import join_cells, members_of
+from kinfold.neighbors.exact_join import complete
 from kinfold.progress import silent
 
 from .cases import METRICS, clustered, ready
@@ -95,15 +96,17 @@ def test_few_items_are_compared_exactly(rows, k):
     assert_same(self_join(vectors, measure, k, how="cells"), self_join(vectors, measure, k))
 
 
-def test_lonely_items_have_neighbours():
-    """Far from all others, and so in cells where nobody else is."""
-    vectors = clustered(3000, 8, 40)
-    vectors[:3] = 1000 * np.eye(8, dtype=np.float32)[:3]
-    vectors, measure = ready(vectors, "l2")
-    lists = self_join(vectors, measure, 60, how="cells")
-    exact = self_join(vectors, measure, 60)
-    assert (lists.ids != NOTHING).all()
-    np.testing.assert_array_equal(lists.similarities[:3], exact.similarities[:3])
+def test_lists_with_gaps_are_found_exactly():
+    vectors, measure = ready(clustered(900, 8, 40), "l2")
+    exact = self_join(vectors, measure, K)
+    ids, values = exact.ids.copy(), exact.similarities.copy()
+    gaps = [0, 7, 899]
+    ids[gaps, K // 2 :], values[gaps, K // 2 :] = NOTHING, -np.inf
+    passes = CutPasses(2)
+    found = NeighborLists(*complete(vectors, measure, ids, values, passes))
+    assert_same(found, exact)
+    complete(vectors, measure, found.ids, found.similarities, passes)
+    assert passes.names == ["complete"]
 
 
 def test_members_of_cells():
