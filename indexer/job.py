@@ -343,6 +343,7 @@ def _least(config: BuildConfig) -> BuildConfig:
     return BuildConfig(
         metric=config.metric,
         neighbors=config.neighbors,
+        join=config.join,
         similarity=["cosine"],
         k_d=1,
         min_degree=1,

@@ -73,7 +73,7 @@ def build(
         Called with `Progress` events, from the calling thread.
     models:
         Instead of `config`, several models by name, the default first: one kNN index, and a
-        matrix C each. They must share `metric` and `neighbors`.
+        matrix C each. They must share `metric`, `neighbors` and `join`.
     threads:
         None: all cores that this process may use. The result does not depend on it.
     runner:

@@ -12,9 +12,11 @@ from kinfold.index.writing import FileWriter
 from kinfold.metric import Measure
 from kinfold.neighbors import (
     FaissEngine,
-    KnnEngine,
+    JoinKind,
     NeighborLists,
+    ambient_passes,
     estimate_recall,
+    make_cells,
     scaled_measure,
     self_join,
 )
@@ -79,10 +81,18 @@ def make_engine(
         return Outcome(Nothing(), {})
     watch = Stopwatch()
     with watch.stage("knn"):
-        engine = FaissEngine.empty(kind, vectors, measure)
         rows, dimension = vectors.shape
+        cells = None
+        if kind == "ivf":
+            cells = make_cells(vectors, ambient_passes(progress, "knn index"))
+            engine = FaissEngine.of_cells(cells.centroids, measure)
+        else:
+            engine = FaissEngine.graph(dimension, measure)
         for piece in row_chunks(rows, 64 * dimension):
-            engine.add(vectors[piece])
+            if cells is None:
+                engine.add(vectors[piece])
+            else:
+                engine.add_to(cells.nearest[piece, 0], vectors[piece])
             progress(Progress("knn index", piece.stop, rows))
         with writer.file(layout.ENGINE) as file:
             engine.save(file.write)
@@ -91,10 +101,10 @@ def make_engine(
 
 def make_neighbors(
     writer: FileWriter,
-    engine: KnnEngine,
     vectors: Float32s,
     measure: Measure,
     *,
+    how: JoinKind,
     width: int,
     stored: int,
     k_d: int,
@@ -111,9 +121,9 @@ def make_neighbors(
     """
     watch = Stopwatch()
     with watch.stage("neighbors"):
-        raw = self_join(engine, vectors, measure, width, progress)
+        raw = self_join(vectors, measure, width, how=how, progress=progress)
         recall = 1.0
-        if engine.kind != "exact":
+        if how != "exact":
             recall = estimate_recall(raw, vectors, measure, k_d)
         scaled = scaled_measure(raw, measure, k_d)
         lists = NeighborLists(raw.ids, scaled.similarity(raw.similarities))

@@ -16,7 +16,7 @@ from kinfold.index import layout
 from kinfold.index.files import map_npy
 from kinfold.index.writing import FileWriter
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, FaissEngine, KnnEngine, NeighborLists
+from kinfold.neighbors import NeighborLists
 from kinfold.pipeline.gallery import make_engine, make_items, make_neighbors, make_vectors
 from kinfold.pipeline.inputs import Inputs, ModelPlan
 from kinfold.pipeline.model import make_diffusion, make_similarity
@@ -87,9 +87,9 @@ class Run:
         if stage.kind == NEIGHBORS:
             return lambda w: make_neighbors(
                 w,
-                self._engine,
                 self._vectors,
                 self._unscaled,
+                how=self._stages.join,
                 width=self._stages.width,
                 stored=self._stages.stored,
                 k_d=self._first.k_d,
@@ -123,18 +123,6 @@ class Run:
         shape = (self._rows, self._dimension)
         return self._read(
             self._stages.vectors, lambda folder: map_npy(folder / layout.VECTORS, "<f4", shape)
-        )
-
-    @property
-    def _engine(self) -> KnnEngine:
-        kind = self._stages.engine
-        if kind == "exact":
-            return ExactEngine(self._vectors, self._unscaled)
-        return self._read(
-            self._stages.knn,
-            lambda folder: FaissEngine.load(
-                folder / layout.ENGINE, kind, self._rows, self._dimension
-            ),
         )
 
     @cached_property

@@ -9,7 +9,7 @@ from oracles import models as oracle
 from kinfold.affinity import build_graph
 from kinfold.config import SimilaritySpec
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, NeighborLists, self_join
+from kinfold.neighbors import NeighborLists, self_join
 from kinfold.similarity import resolve
 from kinfold.similarity.cas import Cas
 from kinfold.similarity.reciprocal import expanded_sets
@@ -29,8 +29,7 @@ def gallery(request):
 
 def whole(vectors):
     measure = Measure("cosine")
-    engine = ExactEngine(vectors, measure)
-    lists = self_join(engine, vectors, measure, len(vectors) - 1)
+    lists = self_join(vectors, measure, len(vectors) - 1)
     return lists, *oracle.full_of(lists, len(vectors))
 
 
