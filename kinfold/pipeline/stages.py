@@ -20,11 +20,14 @@ from kinfold.pipeline.inputs import ModelPlan
 from kinfold.pipeline.keys import stage_key
 
 WIDE = "nearest.npy"
-"""(n, width) uint32: neighbours beyond those that a version keeps, for truncation = nearest. It
-lies in the work folder only."""
+"""(n, width) uint32: neighbours beyond those that a version keeps, for truncation = nearest."""
+CENTROIDS, IN_CELLS = "centroids.npy", "cells.npy"
+"""(c, d) float32, and (n, s) uint32: the nearest of them to every item."""
+SCRATCH = frozenset({WIDE, CENTROIDS, IN_CELLS})
+"""Files that are needed on the way only, and lie in the work folder only."""
 
 CHOICE, VECTORS, ITEMS, KNN = "choice", "vectors", "items", "knn"
-NEIGHBORS, SIMILARITY, DIFFUSION = "neighbors", "similarity", "diffusion"
+CELLS, NEIGHBORS, SIMILARITY, DIFFUSION = "cells", "neighbors", "similarity", "diffusion"
 
 
 class _Result(BaseModel):
@@ -192,7 +195,13 @@ def lists_key(vectors: str, how: JoinKind, config: BuildConfig, width: int | Non
     )
 
 
-def knn_stage(vectors: str, kind: str, config: BuildConfig) -> Stage:
+def cells_stage(vectors: str, needed: bool) -> Stage:
+    """Where the items lie: for the join by cells, and for an inverted file; else nothing."""
+    files = {CENTROIDS, IN_CELLS} if needed else set[str]()
+    return Stage(CELLS, stage_key(CELLS, vectors=vectors, needed=needed), scratch=frozenset(files))
+
+
+def knn_stage(vectors: str, cells: str, kind: str, config: BuildConfig) -> Stage:
     """The kNN index; an exact one has no file."""
     constants = (
         engine.HNSW_LINKS, engine.HNSW_BUILD_BEAM, engine.IVF_PROBES, engine.IVF_PROBE_SHARE,
@@ -201,6 +210,7 @@ def knn_stage(vectors: str, kind: str, config: BuildConfig) -> Stage:
     key = stage_key(
         KNN,
         vectors=vectors,
+        cells=cells if kind == "ivf" else None,
         kind=kind,
         metric=config.metric,
         engine=None if kind == "exact" else approximate,
@@ -238,6 +248,7 @@ class Stages:
 
     vectors: Stage
     items: Stage
+    cells: Stage
     knn: Stage
     neighbors: Stage
     models: dict[str, tuple[Stage, Stage]]
@@ -255,7 +266,7 @@ class Stages:
     def after_choices(self) -> list[Stage]:
         """All but what `auto` does first."""
         pairs = [stage for pair in self.models.values() for stage in pair]
-        return [self.vectors, self.items, self.knn, self.neighbors, *pairs]
+        return [self.vectors, self.items, self.cells, self.knn, self.neighbors, *pairs]
 
     @property
     def keys(self) -> dict[str, str]:
@@ -270,8 +281,9 @@ def all_stages(content: Content, plans: Sequence[ModelPlan], choices: Sequence[S
     width = max(plan.width(rows) for plan in plans)
     stored = max(plan.k_m for plan in plans)
     vectors = vectors_stage(content, first)
-    knn = knn_stage(vectors.key, kind, first)
     how = choose_join(first.join, rows, content.dimension, first.metric)
+    cells = cells_stage(vectors.key, kind == "ivf" or how == "cells")
+    knn = knn_stage(vectors.key, cells.key, kind, first)
     lists = lists_key(vectors.key, how, first, width)
     # Recall is that of the first model's k_d.
     recall_at = None if how == "exact" else first.k_d
@@ -279,6 +291,7 @@ def all_stages(content: Content, plans: Sequence[ModelPlan], choices: Sequence[S
     return Stages(
         vectors=vectors,
         items=items_stage(content),
+        cells=cells,
         knn=knn,
         neighbors=Stage(
             NEIGHBORS,
