@@ -7,8 +7,8 @@ the whole space into the ambient one. So near an item the gallery looks `latent`
 descriptors do, and a patch is a thin thread in a crowd: its neighbouring items are near, its far
 ends are farther than strangers.
 
-A patch keeps its density whatever the gallery's size; a larger gallery has more of them in the
-same space and is more crowded: distances to strangers shrink by rows^(-1/latent).
+A patch keeps its size and density whatever the gallery's size. A larger gallery has more patches,
+and is more crowded: strangers come nearer, see `Recipe.crowding`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,22 @@ from kinfold.arrays import AnyArray, Float32s, Int64s
 CHUNK_ROWS = 1 << 14
 """Items that are made at a time; part of what a seed means."""
 
+# Mostly threads and sheets: kin that is near along them and far across.
 _OWN_DIMENSIONS = np.array([1, 2, 3, 4])
 _SHARES = np.array([0.55, 0.3, 0.1, 0.05])
 _MOST_OWN_DIMENSIONS = 4
 _HARMONICS = 6
-# R. A. Roberts' R-sequences: multiples of these, without their whole part, fill a cube of one,
+# M. Roberts' R-sequences: multiples of these, without their whole part, fill a cube of one,
 # two, … dimensions evenly. Each is 1 / g, 1 / g², … of the root g of x^(p + 1) = x + 1.
 _ROOTS = np.array([1.618033988749895, 1.324717957244746, 1.2207440846057596, 1.1673039782614187])
 _STEPS = 1.0 / _ROOTS[:, None] ** np.arange(1, 5)
 _FEATURES = 256
 _REGIONS = 48
 _ROWS = 20_000
+"""Items of the gallery whose space has the spread that the recipe's lengths are told in."""
+
 _LEAST_SPREAD = 0.1
+_ITEMS_A_QUERY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,10 @@ class Recipe:
         How strongly the map into the ambient space bends: radians that a feature turns, a unit.
     noise:
         Deviation in the ambient space, in all its dimensions together; vectors are of length one.
+    crowding:
+        1: galleries of all sizes lie in the same space, and distances to strangers shrink by
+        rows^(-1/latent). 0: the space widens so that they stay as in one of 20,000 items. Between:
+        so much of that shrinking.
     """
 
     latent: int = 16
@@ -76,12 +84,12 @@ class Recipe:
     largest: int = 300
     tail: float = 1.0
     bend: float = 1.5
-    spacing: float = 1.1
+    spacing: float = 1.0
     thickness: float = 1.1
     unevenness: float = 1.3
     gain: float = 1.0
     noise: float = 0.1
-    crowding: float = 0.25
+    crowding: float = 0.5
 
 
 DEFAULT = Recipe()
@@ -108,8 +116,10 @@ def manifolds(
     dimension:
         Of the ambient space.
     queries:
-        At most so many; each is an item of another patch, taken out of the gallery. Large patches
-        are asked for more often, as random items of patches would.
+        At most so many: items of patches, taken out of the gallery, one of every patch before a
+        second of any, and no more than a quarter of a patch. Large patches are asked for no more
+        often than small ones, or a small gallery, with fewer patches than there are queries, would
+        be asked easier questions than a large one.
     file:
         A .npy that is written through a memory map, so that memory does not grow with `rows` by
         more than the labels (16 bytes an item). The gallery's vectors are then mapped, read-only.
@@ -170,12 +180,17 @@ def _sizes(structured: int, queries: int, recipe: Recipe, generator: np.random.G
 
 
 def _asked(sizes: Int64s, queries: int, generator: np.random.Generator) -> Int64s:
-    """Items that are queries: one of each of some patches, ascending."""
-    count = min(queries, sizes.size)
-    patches = generator.choice(sizes.size, size=count, replace=False, p=sizes / sizes.sum())
+    """Items that are queries, ascending: one of every patch before a second of any."""
+    most = np.minimum(-(-queries // sizes.size), sizes // _ITEMS_A_QUERY)
     starts = np.cumsum(sizes) - sizes
-    within = (generator.random(count) * sizes[patches]).astype(np.int64)
-    return np.sort(starts[patches] + within)
+    first = (generator.random(sizes.size) * sizes).astype(np.int64)
+    found: list[Int64s] = []
+    for number in range(int(most.max())):
+        patches = generator.permutation(np.flatnonzero(most > number))
+        # Apart from each other by as much as so many can be.
+        within = (first[patches] + number * (sizes[patches] // most[patches])) % sizes[patches]
+        found.append(starts[patches] + within)
+    return np.sort(np.concatenate(found)[:queries] if found else np.empty(0, dtype=np.int64))
 
 
 def _groups(sizes: Int64s) -> Iterator[tuple[int, int]]:

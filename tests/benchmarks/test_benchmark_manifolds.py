@@ -38,6 +38,10 @@ def test_patches_are_of_unequal_sizes_among_distractors(gallery):
 
 def test_queries_are_held_out_and_have_an_answer(gallery):
     assert np.unique(gallery.query_labels).size == QUERIES
+    several = manifolds(ROWS, DIMENSION, queries=3 * QUERIES)
+    asked = np.unique(several.query_labels, return_counts=True)[1]
+    assert asked.sum() == 3 * QUERIES
+    assert 1 < asked.max() <= 3
     found = [(gallery.labels == label).sum() for label in gallery.query_labels]
     assert min(found) >= DEFAULT.smallest - 1
     assert nearest(gallery.vectors, gallery.queries, 1)[1].max() < 1 - 1e-5
