@@ -28,8 +28,9 @@ bench: $(VENV)/.dev  ## The figures of the README, minutes; JSON and a plot in b
 	$(BIN)/python -m benchmarks.builds
 	$(BIN)/python -m benchmarks.scaling
 
-bench-large: $(VENV)/.dev  ## Builds from 10,000 to 1,000,000 items, with a plot; most of an hour, 16 GB
+bench-large: $(VENV)/.dev  ## Builds up to 1,000,000 items, with a plot, and 100,000 beside SciPy; needs 16 GB
 	$(BIN)/python -m benchmarks.scaling --large
+	$(BIN)/python -m benchmarks.builds --rows 20000 100000 --dimension 128 --gallery manifolds
 
 bench-http: $(VENV)/.dev  ## The service under load from a second process, beside one in one file; ROWS=100000
 	$(BIN)/python -m benchmarks.http --rows $(or $(ROWS),100000)
