@@ -94,7 +94,11 @@ def one(rows: int, dimension: int, chosen: dict[str, Any]) -> Measured:
             query_labels=gallery.query_labels,
             labels=gallery.labels,
         )
-        about = {"made_seconds": spent, "dimensions": intrinsic_dimension(gallery.vectors)}
+        about = {
+            "parameters": chosen,
+            "made_seconds": spent,
+            "dimensions": intrinsic_dimension(gallery.vectors),
+        }
         # Of the gallery nothing is held while another process measures.
         del gallery
         return about | elsewhere("build", folder, json.dumps(chosen))

@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 INK, GREY, BLUE = "#24292f", "#8a8f98", "#1f6feb"
 COLORS = ("#2da44e", "#bf8700", "#a475f9", "#cf222e", "#0598bc", "#bc4c00", "#6e7781", "#e85aad")
 KINDS = {"vectors": BLUE, "kNN index": "#79b8ff", "lists": "#a475f9", "C": "#2da44e", "items": GREY}
+_WIDE = 1.22
 _LEAST_SECONDS = 0.01
 
 
@@ -31,9 +32,10 @@ def plot(measured: list[dict[str, Any]], machine: dict[str, Any], path: Path) ->
         axis.xaxis.set_major_formatter(FuncFormatter(_short))
         axis.set_xlabel("items")
         axis.grid(alpha=0.25)
+        axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(
-        f"Builds of n × {measured[-1]['dimension']}, default parameters, "
+        f"Builds of n × {measured[-1]['dimension']}, {_parameters(measured[-1])}, "
         f"{machine['cores']} cores ({machine['processor']})",
         fontsize=11,
     )
@@ -48,7 +50,9 @@ def _time(axis: Axes, sizes: list[int], measured: list[dict[str, Any]]) -> None:
     shown = [n for n in names if max(m["stages"].get(n, 0.0) for m in measured) >= 0.1]
     shown.sort(key=lambda name: -measured[-1]["stages"].get(name, 0.0))
     for number, name in enumerate(shown):
-        values = [max(m["stages"].get(name, 0.0), _LEAST_SECONDS) for m in measured]
+        # Where there is no such stage, there is no point.
+        values = [m["stages"].get(name, 0.0) for m in measured]
+        values = [value if value >= _LEAST_SECONDS else float("nan") for value in values]
         axis.plot(
             sizes, values, color=COLORS[number % len(COLORS)], marker="o", markersize=3, label=name
         )
@@ -58,7 +62,7 @@ def _time(axis: Axes, sizes: list[int], measured: list[dict[str, Any]]) -> None:
     _plain_logarithmic(axis)
     axis.set_ylabel("seconds")
     axis.set_title("time of the build and its stages", fontsize=10)
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _memory(axis: Axes, sizes: list[int], measured: list[dict[str, Any]]) -> None:
@@ -79,11 +83,19 @@ def _memory(axis: Axes, sizes: list[int], measured: list[dict[str, Any]]) -> Non
 def _bytes(axis: Axes, sizes: list[int], measured: list[dict[str, Any]]) -> None:
     kinds = [kind for kind in KINDS if any(one["files"].get(kind) for one in measured)]
     layers = [[one["files"].get(kind, 0) / one["rows"] for one in measured] for kind in kinds]
-    colors = [KINDS[kind] for kind in kinds]
-    # A single size has no width of its own.
-    wide = sizes if len(sizes) > 1 else [sizes[0] / 1.2, sizes[0] * 1.2]
-    layers = [layer if len(sizes) > 1 else 2 * layer for layer in layers]
-    axis.stackplot(wide, layers, labels=kinds, colors=colors, alpha=0.85)
+    below = [0.0] * len(sizes)
+    for kind, layer in zip(kinds, layers, strict=True):
+        # As wide to the left as to the right, on an axis of logarithms.
+        axis.bar(
+            [n / _WIDE for n in sizes],
+            layer,
+            [n * _WIDE - n / _WIDE for n in sizes],
+            below,
+            align="edge",
+            color=KINDS[kind],
+            label=kind,
+        )
+        below = [low + value for low, value in zip(below, layer, strict=True)]
     axis.set_ylim(0, 1.3 * max(sum(one["files"].values()) / one["rows"] for one in measured))
     axis.set_ylabel("bytes an item on disk")
     axis.set_title("size of a version", fontsize=10)
@@ -118,6 +130,11 @@ def _quality(axis: Axes, sizes: list[int], measured: list[dict[str, Any]]) -> No
     axis.set_ylabel("%")
     axis.set_title("quality, queries held out, first 1000 ranks", fontsize=10)
     axis.legend(frameon=False, fontsize=8, loc="lower left")
+
+
+def _parameters(one: dict[str, Any]) -> str:
+    given = one.get("parameters") or {}
+    return ", ".join(f"{name} = {value}" for name, value in given.items()) or "default parameters"
 
 
 def _plain_logarithmic(axis: Axes) -> None:

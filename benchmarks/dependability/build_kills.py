@@ -39,6 +39,7 @@ MODELS = ("default=mean", "cas=cas", "rdp=rdp", "lhrr=lhrr", "plain=cosine")
 AGAIN = 1 / 3
 _SECONDS = 300.0
 _SEARCHED = 5
+_TELL = 10
 
 
 class Build(Process):
@@ -177,6 +178,9 @@ class Trial:
                 happened.lost.append(max(0.0, spent - self.processor))
             self._judge(data / NAME)
             shutil.rmtree(data)
+            if happened.builds % _TELL == 0:
+                hit, bad = happened.stages.total(), len(happened.wrong)
+                print(f"{hit} kills of {happened.builds} builds, {bad} failures", flush=True)
 
     def _build(self, data: Path, *more: str) -> Build:
         self._number += 1
