@@ -19,3 +19,10 @@ AnyArray: TypeAlias = npt.NDArray[Any]
 
 NOTHING = np.uint32(0xFFFFFFFF)
 """Stands in an array of item positions where there is no item."""
+
+
+def as_unsigned(numbers: Ints, width: int) -> AnyArray:
+    """Whole numbers, none negative, as unsigned ones of `width` bytes; no copy where they are."""
+    if numbers.dtype.itemsize == width:
+        return numbers.view(f"u{width}")
+    return numbers.astype(f"u{width}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
-from kinfold.arrays import NOTHING, Floats, Int64s, Ints, UInt32s
+from kinfold.arrays import NOTHING, Floats, Int64s, Ints, UInt32s, as_unsigned
 from kinfold.kernels.rows import diffuse_rows, pack_rows
 from kinfold.progress import Progress, ProgressCallback, silent
 
@@ -122,8 +122,7 @@ def diffuse(
     numbers = wanted.astype(np.uint32)
     cap = min(max_row, matrix.shape[0])
     report = report if report is not None else DiffusionReport()
-    indptr = matrix.indptr.astype(np.uint64)
-    indices = matrix.indices.astype(np.uint32)
+    indptr, indices = as_unsigned(matrix.indptr, 8), as_unsigned(matrix.indices, 4)
     step = max(1, min(numbers.size, BLOCK_VALUES // cap))
     columns = np.empty((step, cap), dtype=np.uint32)
     values = np.empty((step, cap), dtype=matrix.dtype)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s
+from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s, as_unsigned
 from kinfold.kernels.overlap import compare_lists
 from kinfold.kernels.sparse import chained_rows
 from kinfold.validate import row_chunks
@@ -96,10 +96,8 @@ def arrays_of(matrix: sp.csr_array) -> tuple[AnyArray, AnyArray, AnyArray]:
 
 
 def index_arrays(matrix: sp.csr_array) -> tuple[AnyArray, AnyArray]:
-    """(indptr, indices) as kernels take them: unsigned, int32 indices without a copy."""
-    short = matrix.indices.dtype == np.int32
-    indices = matrix.indices.view(np.uint32) if short else matrix.indices.astype(np.uint32)
-    return matrix.indptr.astype(np.uint64), indices
+    """(indptr, indices) as kernels take them: unsigned, without a copy where they are as wide."""
+    return as_unsigned(matrix.indptr, 8), as_unsigned(matrix.indices, 4)
 
 
 def identity(rows: int) -> sp.csr_array:
