@@ -51,20 +51,19 @@ def weigh_entries(
 
 
 @kernel()
-def place_of(ids: UInt32s, row: int, other: int) -> int:
-    """Where `other` stands in a list; the list's length where it does not."""
-    width = unsigned(ids.shape[1])
-    for a in range(width):
+def place_of(ids: UInt32s, width: int, row: int, other: int) -> int:
+    """Where `other` stands among the first `width` of a list; `width` where it does not."""
+    for a in range(unsigned(width)):
         if ids[row, a] == other:
-            return a
-    return width
+            return signed(a)
+    return signed(width)
 
 
 @kernel()
 def has(ids: UInt32s, flags: UInt8s, bit: int, row: int, other: int) -> bool:
     """Whether a list names `other` in an entry with this bit."""
-    a = place_of(ids, row, other)
-    return a < unsigned(ids.shape[1]) and flags[row, a] & bit != 0
+    a = place_of(ids, ids.shape[1], row, other)
+    return bool(a < ids.shape[1] and (flags[row, a] & bit) > 0)
 
 
 @kernel(parallel=True)
@@ -153,12 +152,12 @@ def weigh_edges(
             degree = 0.0
             for e in range(indptr[i], indptr[i + 1]):
                 j = signed(indices[e])
-                mine, theirs = place_of(ids, i, j), place_of(ids, j, i)
+                mine, theirs = place_of(ids, width, i, j), place_of(ids, width, j, i)
                 total, lists = 0.0, 0
-                if mine < unsigned(width) and flags[i, mine] & USABLE:
+                if mine < width and flags[i, mine] & USABLE:
                     total += weights[i, mine]
                     lists += 1
-                if theirs < unsigned(width) and flags[j, theirs] & USABLE:
+                if theirs < width and flags[j, theirs] & USABLE:
                     total += weights[j, theirs]
                     lists += 1
                 data[e] = total / lists

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s, as_unsigned
+from kinfold.arrays import NOTHING, AnyArray, Float32s, Int64s, UInt32s, as_unsigned
 from kinfold.kernels.overlap import compare_lists
 from kinfold.kernels.sparse import chained_rows
+from kinfold.neighbors import NeighborLists
 from kinfold.validate import row_chunks
 
 
@@ -105,8 +106,13 @@ def identity(rows: int) -> sp.csr_array:
     return sp.eye_array(rows, dtype=np.float32, format="csr")
 
 
-def row_means(matrix: sp.csr_array) -> sp.csr_array:
-    """Rows scaled to sum to one; empty rows stay empty."""
-    sums = np.asarray(matrix.sum(axis=1)).ravel()
-    scale = np.divide(1.0, sums, out=np.zeros(sums.shape), where=sums > 0)
-    return sp.csr_array(sp.diags_array(scale) @ matrix)
+def pattern(lists: NeighborLists, k: int) -> sp.csr_array:
+    """(n, n) CSR of ones: N(i, k) and i itself."""
+    ids = lists.ids[:, :k]
+    rows = ids.shape[0]
+    found = ids != NOTHING
+    left = np.repeat(np.arange(rows), ids.shape[1]).reshape(ids.shape)[found]
+    right = ids[found].astype(np.int64)
+    own = np.arange(rows)
+    left, right = np.concatenate([left, own]), np.concatenate([right, own])
+    return sp.csr_array((np.ones(left.size, np.float32), (left, right)), shape=(rows, rows))
