@@ -116,7 +116,7 @@ class Run:
         plan = self._plans[stage.model or ""]
         if stage.kind == SIMILARITY:
             return lambda w: make_similarity(
-                w, plan, self._lists, self._vectors, self.measure, progress
+                w, plan, self._lists, self._vectors, self.measure, self._passes(stage), progress
             )
         return lambda w: make_diffusion(
             w, plan, self._graph_lists(plan), self._nearest(plan), self._passes(stage)
