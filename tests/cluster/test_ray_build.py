@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from ray_cluster import ROOT, Nodes
 
 from indexer import build_collection, read_source
+from kinfold.config import BuildConfig
+from kinfold.diffusion import tasks as diffusion_tasks
 from kinfold.index.manifest import read_manifest
 from kinfold.index.publish import VERSIONS
+from kinfold.neighbors import cell_join, cells
 
 pytestmark = pytest.mark.slow
 
@@ -66,3 +71,46 @@ def test_what_cannot_work_is_an_error_and_writes_nothing(
     assert "Traceback" not in done.stderr
     assert message in " ".join(done.stderr.split())
     assert not (tmp_path / "d" / "photos").exists()
+
+
+def test_a_worker_killed_in_the_middle_of_a_build_changes_nothing(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its blocks are computed again, by another one, and give the same bytes."""
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(3).normal(size=(5000, 16)).astype(np.float32))
+    config = BuildConfig(join="cells", neighbors="ivf")
+    # Many small blocks, so that there is a middle; no result depends on how they are cut.
+    monkeypatch.setattr(cells, "_BLOCK_ROWS", 500)
+    monkeypatch.setattr(cell_join, "_BLOCK_ROWS", 500)
+    monkeypatch.setattr(diffusion_tasks, "BLOCK_VALUES", 1 << 17)
+    build_collection(read_source(str(path)), tmp_path / "here", "photos", config)
+    killed: dict[str, list[int]] = {}
+
+    def told(event: dict[str, object]) -> None:
+        phase = str(event.get("phase"))
+        if event["event"] == "progress" and phase in {"neighbors merge", "diffusion"}:
+            killed.setdefault(phase, kill_workers(nodes))
+
+    nodes.two()
+    build_collection(
+        read_source(str(path)), tmp_path / "there", "photos", config, ray=nodes.address,
+        events=told,
+    )  # fmt: skip
+    assert set(killed) == {"neighbors merge", "diffusion"}
+    assert all(killed.values())
+    assert files(tmp_path / "here") == files(tmp_path / "there")
+
+
+def kill_workers(nodes: Nodes) -> list[int]:
+    """End all processes of these nodes that compute, as a machine short of memory does."""
+    ended = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        command = " ".join(process.info["cmdline"] or [])
+        if not command.startswith("ray::") or "Agent" in command:
+            continue
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("RAY_TMPDIR") == nodes.folder:
+                process.kill()
+                ended.append(process.pid)
+    return ended
