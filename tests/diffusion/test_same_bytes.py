@@ -42,9 +42,7 @@ def built(path: Path, cache: Path) -> tuple[str, dict[str, str]]:
         text=True,
     )
     version = kinfold.open(path).version
-    files = {
-        str(file.relative_to(version)): hash_file(file) for file in version.rglob("*.npy")
-    }
+    files = {str(file.relative_to(version)): hash_file(file) for file in version.rglob("*.npy")}
     return done.stdout.strip(), files
 
 

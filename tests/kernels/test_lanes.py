@@ -71,9 +71,7 @@ def test_a_lane_knows_nothing_of_the_others(graph):
     moved[:, 11] = first.reshape(-1, LANES)[:, 3]
     one, one_inner = multiplied(graph, first)
     two, two_inner = multiplied(graph, moved.reshape(-1))
-    np.testing.assert_array_equal(
-        one.reshape(-1, LANES)[:n, 3], two.reshape(-1, LANES)[:n, 11]
-    )
+    np.testing.assert_array_equal(one.reshape(-1, LANES)[:n, 3], two.reshape(-1, LANES)[:n, 11])
     assert one_inner[3] == two_inner[11]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def grouped(matrix, most=LANES):
 
 
 def as_lists(order, starts):
-    return [order[a:b].tolist() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    return [order[a:b].tolist() for a, b in pairwise(starts.tolist())]
 
 
 def assert_sound(matrix, order, starts, most=LANES):

@@ -15,7 +15,8 @@ def stored_matrix(index):
 
 def counted_matrix(index):
     """C as a search takes it, its rows and columns scaled, (n, n) float64."""
-    scales = index._stored.models[index.manifest.default_model].scales.astype(np.float64)
+    model = index._stored.models[index.manifest.default_model]
+    scales = model.scales[model.places].astype(np.float64)
     return stored_matrix(index) * np.outer(scales, scales)
 
 
