@@ -154,7 +154,7 @@ def test_a_slot_or_item_outside_the_gallery_is_told_to_who_meets_it(copy, file, 
     overwrite(live(copy) / file("default"), NPY_HEADER + 4 * 7, np.array([item], "<u4"))
     index = kinfold.open(copy)
     for allowed in (None, {"column": "year", "gte": 0}):
-        with pytest.raises(kinfold.CorruptIndexError, match="out of the gallery|claims slot"):
+        with pytest.raises(kinfold.CorruptIndexError, match=r"out of the gallery|claims slot"):
             index.search(index.vectors, 50, seeds="plain", filter=allowed)
     with pytest.raises(kinfold.CorruptIndexError):
         list(index.iterate_rows())

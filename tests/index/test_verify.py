@@ -151,7 +151,7 @@ def test_a_column_that_does_not_end(copy):
 
 
 def test_more_columns_than_values(copy):
-    row, _, end = bytes_of_row(copy, 1)
+    row, _, _ = bytes_of_row(copy, 1)
 
     def shorter(indptr):
         indptr[row + 1] -= 1
