@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench bench-http dependability docker-try clean
+.PHONY: demo test check bench bench-large bench-http dependability docker-try clean
 
 demo: $(VENV)/.demo  ## Build, measure and picture a small gallery; needs no server
 	$(BIN)/kinfold demo
@@ -17,7 +17,7 @@ check: $(VENV)/.dev  ## Lint, types, import floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev  ## The figures of the README, a few minutes; JSON in bench-output/
+bench: $(VENV)/.dev  ## The figures of the README, minutes; JSON and a plot in bench-output/
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.models
 	$(BIN)/python -m benchmarks.auto
@@ -26,16 +26,22 @@ bench: $(VENV)/.dev  ## The figures of the README, a few minutes; JSON in bench-
 	$(BIN)/python -m benchmarks.rows
 	$(BIN)/python -m benchmarks.queries
 	$(BIN)/python -m benchmarks.builds
+	$(BIN)/python -m benchmarks.scaling
+
+bench-large: $(VENV)/.dev  ## Builds up to 1,000,000 items, with a plot, and 100,000 beside SciPy; needs 16 GB
+	$(BIN)/python -m benchmarks.scaling --large
+	$(BIN)/python -m benchmarks.builds --rows 20000 100000 --dimension 128 --gallery manifolds
 
 bench-http: $(VENV)/.dev  ## The service under load from a second process, beside one in one file; ROWS=100000
 	$(BIN)/python -m benchmarks.http --rows $(or $(ROWS),100000)
 	$(BIN)/python -m benchmarks.http_passes --rows $(or $(ROWS),100000)
 	$(BIN)/python -m benchmarks.http_metrics
 
-dependability: $(VENV)/.dev  ## Swaps, kills, outages, overload and fuzz on real processes; half an hour
+dependability: $(VENV)/.dev  ## Swaps, kills, outages, overload and fuzz on real processes; most of an hour
 	$(BIN)/python -m benchmarks.dependability.swaps
 	$(BIN)/python -m benchmarks.dependability.redis
 	$(BIN)/python -m benchmarks.dependability.kills
+	$(BIN)/python -m benchmarks.dependability.build_kills
 	$(BIN)/python -m benchmarks.dependability.overload
 	$(BIN)/python -m benchmarks.dependability.fuzz
 

@@ -23,7 +23,7 @@ from benchmarks.dense_cas import ITERATIONS, dense_cas
 from benchmarks.galleries import curved_manifolds
 from kinfold.arrays import AnyArray
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, self_join
+from kinfold.neighbors import self_join
 from kinfold.similarity.cas import Cas
 from kinfold.threads import available_cores, limited_threads
 
@@ -47,7 +47,7 @@ def main() -> None:
     found: dict[str, AnyArray] = {}
     times: dict[str, list[float]] = {name: [] for name in (*OURS, DENSE)}
     with limited_threads(available_cores()):
-        lists = self_join(ExactEngine(vectors, measure), vectors, measure, K_M)
+        lists = self_join(vectors, measure, K_M)
         settings = {name: getattr(Cas(), name) for name in ("k1", "k2", "mu", "beta", "kappa")}
         work: dict[str, Callable[[], AnyArray]] = {
             name: partial(model.recalculate, lists, vectors) for name, model in OURS.items()

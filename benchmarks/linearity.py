@@ -25,7 +25,7 @@ from benchmarks.common import finish
 from benchmarks.galleries import curved_manifolds
 from kinfold.config import SimilaritySpec
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, NeighborLists, self_join
+from kinfold.neighbors import NeighborLists, self_join
 from kinfold.similarity import SimilarityModel, model_names, resolve
 from kinfold.threads import available_cores, limited_threads
 
@@ -80,7 +80,7 @@ def write_lists(rows: int, folder: Path) -> Path:
     vectors = curved_manifolds(rows, DIMENSION).vectors
     measure = Measure("cosine")
     with limited_threads(available_cores()):
-        lists = self_join(ExactEngine(vectors, measure), vectors, measure, K_M)
+        lists = self_join(vectors, measure, K_M)
     path = folder / f"{rows}.npz"
     np.savez(path, vectors=vectors, ids=lists.ids, similarities=lists.similarities)
     return path
@@ -123,7 +123,7 @@ def warm_up(model: SimilarityModel) -> None:
     """Load the kernels; on a gallery so small that its memory does not count."""
     vectors = curved_manifolds(WARM, DIMENSION, queries=10).vectors
     measure = Measure("cosine")
-    lists = self_join(ExactEngine(vectors, measure), vectors, measure, K_M)
+    lists = self_join(vectors, measure, K_M)
     model.recalculate(lists, vectors)
 
 

@@ -36,7 +36,7 @@ from indexer.estimate import readable
 from indexer.job import estimate_models
 from indexer.sources import Columns, Source
 from kinfold.config import BuildConfig
-from kinfold.errors import KinfoldError
+from kinfold.errors import InputError, KinfoldError
 from kinfold.index import ModelInfo
 
 
@@ -77,6 +77,23 @@ def build(
     threads: Annotated[
         int | None, typer.Option("--threads", help="Default: all cores. Changes no result.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="auto|HOST:PORT",
+            help="Compute on a Ray cluster that this machine belongs to; auto: the one that runs "
+            "here, else one that is started here. Needs kinfold[ray]. Changes no result.",
+        ),
+    ] = None,
+    ray_shared: Annotated[
+        bool,
+        typer.Option(
+            "--ray-shared",
+            help="All machines of the cluster see the data folder at the same path: vectors are "
+            "read there, and may be larger than Ray's object store.",
+        ),
+    ] = False,
     progress: Annotated[
         ProgressKind | None,
         typer.Option(
@@ -118,6 +135,8 @@ def build(
     chosen = [*(parameters or []), *(["auto=true"] if auto else [])]
     several = read_models("--model", models, config, chosen) if models else None
     settings = None if several else read_config(config, chosen)
+    if ray_shared and ray is None:
+        raise InputError("--ray-shared says something about a cluster; give --ray as well")
     told = Told(progress or (ProgressKind.none if json else ProgressKind.bar), bool(several))
     try:
         gallery = read_source(source, Columns(vectors, ids, names))
@@ -136,7 +155,8 @@ def build(
         with stoppable(told.stopped), told.shown() as draw:
             summary = build_collection(
                 gallery, data, collection, settings, draw,
-                models=several, threads=threads, events=told.event, fresh=fresh,
+                models=several, threads=threads, ray=ray, ray_shared=ray_shared,
+                events=told.event, fresh=fresh,
             )  # fmt: skip
     except KeyboardInterrupt:
         told.stopped()

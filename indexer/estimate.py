@@ -11,7 +11,8 @@ from pathlib import Path
 from kinfold.config import BuildConfig
 from kinfold.diffusion.tasks import BLOCK_VALUES
 from kinfold.errors import CapacityError, KinfoldError
-from kinfold.neighbors import choose_engine
+from kinfold.neighbors import choose_engine, choose_join
+from kinfold.neighbors.cells import CELLS_OF_AN_ITEM, cell_count
 from kinfold.similarity import SimilarityModel, resolve
 from kinfold.similarity.width import list_width
 from kinfold.threads import available_cores
@@ -19,9 +20,11 @@ from kinfold.tuning.auto import choosing_seconds
 
 # Measured on one core of a current server processor; a rough guide, stated as such.
 _EXACT_FLOPS = 30e9
+_CELL_FLOPS = 40e9
+_CELL_ITEM_SECONDS = 45e-6
+_CELL_LISTS = 4
 _HNSW_ROWS = 1500.0
 _HNSW_DIMENSION = 128
-_IVF_ROWS = 8000.0
 _ROW_SECONDS = 15e-6
 _ROW_ITEM_SECONDS = 0.35e-6
 _OVERHEAD_SECONDS = 1.0
@@ -89,11 +92,13 @@ def estimate(
         width = min(max(width, config.max_row), rows - 1)
     costs = [model.cost(k_m, dimension) for model in models]
     row = min(config.max_row, rows)
-    join = _join_seconds(engine, rows, dimension)
+    how = choose_join(config.join, rows, dimension, config.metric)
+    join = _join_seconds(how, rows, dimension) + _engine_seconds(engine, rows, dimension)
     diffusion = rows * (_ROW_SECONDS + row * _ROW_ITEM_SECONDS)
     similarity = rows * sum(cost.seconds for cost in costs)
     vectors = 4 * rows * dimension
-    lists = 8 * rows * width
+    # What cells find on the way is several lists an item, which are joined.
+    lists = 8 * rows * width * (3 if how == "exact" else 3 + _CELL_LISTS)
     value_bytes = _BYTES_A_VALUE + (2 if config.dtype == "float32" else 0)
     matrix = rows * row * value_bytes
     index = 0 if engine == "exact" else vectors + _LINK_BYTES * rows
@@ -108,7 +113,7 @@ def estimate(
         engine=engine,
         cores=cores,
         seconds=_OVERHEAD_SECONDS + (join + similarity + diffusion) / cores,
-        memory=_FIXED_MEMORY + vectors + index + 3 * lists + max(largest, 10 * graph + block),
+        memory=_FIXED_MEMORY + vectors + index + lists + max(largest, 10 * graph + block),
         disk=_FIXED_DISK + vectors + index + kept + graph + matrix + 36 * rows + item_bytes,
         memory_available=available_memory(),
         disk_available=available_disk(path),
@@ -127,10 +132,9 @@ def stage_seconds(
     seconds["vectors"] = 4.0 * rows * dimension / _WRITE_BYTES
     seconds["items"] = item_bytes / _WRITE_BYTES
     engine = choose_engine(first.neighbors, rows, dimension)
-    join = _join_seconds(engine, rows, dimension) / cores
-    # An index takes about as long to be filled as to be asked about every row.
-    seconds["knn"] = 0.0 if engine == "exact" else join / 2
-    seconds["neighbors"] = join - seconds["knn"]
+    how = choose_join(first.join, rows, dimension, first.metric)
+    seconds["knn"] = _engine_seconds(engine, rows, dimension) / cores
+    seconds["neighbors"] = _join_seconds(how, rows, dimension) / cores
     for name, config in models.items():
         chain, k_m = _models(config, rows)
         costs = [model.cost(k_m, dimension).seconds for model in chain]
@@ -140,12 +144,21 @@ def stage_seconds(
     return seconds
 
 
-def _join_seconds(engine: str, rows: int, dimension: int) -> float:
-    """Seconds of one core that the self-join takes, making the kNN index included."""
-    if engine == "exact":
+def _join_seconds(how: str, rows: int, dimension: int) -> float:
+    """Seconds of one core that the self-join takes."""
+    if how == "exact":
         return 2.0 * rows**2 * dimension / _EXACT_FLOPS
-    rate = _HNSW_ROWS if engine == "hnsw" else _IVF_ROWS
-    return rows / rate * max(0.25, dimension / _HNSW_DIMENSION)
+    share = CELLS_OF_AN_ITEM**2 * rows / cell_count(rows) + cell_count(rows)
+    return rows * (2.0 * share * dimension / _CELL_FLOPS + _CELL_ITEM_SECONDS)
+
+
+def _engine_seconds(engine: str, rows: int, dimension: int) -> float:
+    """Seconds of one core that making the kNN index takes."""
+    if engine == "exact":
+        return 0.0
+    if engine == "ivf":
+        return 2.0 * rows * cell_count(rows) * dimension / _CELL_FLOPS
+    return rows / _HNSW_ROWS * max(0.25, dimension / _HNSW_DIMENSION)
 
 
 def _models(config: BuildConfig, rows: int) -> tuple[list[SimilarityModel], int]:

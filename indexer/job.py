@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from indexer.cluster import connect
 from indexer.collection import collection_path
 from indexer.estimate import (
     Estimate,
@@ -20,6 +21,7 @@ from indexer.estimate import (
 )
 from indexer.progress import Event, EventCallback, Reporter, StageSummary, peak_rss_bytes
 from indexer.sources import Source
+from kinfold.blocks import BlockRunner
 from kinfold.config import BuildConfig
 from kinfold.errors import InputError, KinfoldError, StorageError
 from kinfold.index import Manifest
@@ -72,6 +74,8 @@ def build_collection(
     *,
     models: Mapping[str, BuildConfig] | None = None,
     threads: int | None = None,
+    ray: str | None = None,
+    ray_shared: bool = False,
     events: EventCallback | None = None,
     fresh: bool = False,
 ) -> BuildSummary:
@@ -85,6 +89,11 @@ def build_collection(
 
     Parameters
     ----------
+    ray:
+        Compute on a Ray cluster: HOST:PORT of one that this machine belongs to, or ``auto``. This
+        process alone reads the source and writes. The result is that of a build without.
+    ray_shared:
+        Every machine of the cluster sees the data folder at the same path, and reads vectors there.
     events:
         Called with what happens, as plain values: see docs/builds.md.
     fresh:
@@ -96,6 +105,8 @@ def build_collection(
         Bad data or parameters; the message begins with the source's name.
     CapacityError
         The build cannot fit into memory or disk; nothing was started.
+    KinfoldError
+        The Ray cluster cannot be reached, or has a machine with another environment.
     StorageError
         The disk is full, or refuses to write; what is done so far is kept.
     """
@@ -103,7 +114,10 @@ def build_collection(
     reporter = Reporter(events or _nobody, _seconds_of_stages(source, config, models))
     start = time.perf_counter()
     try:
-        version = _publish(source, path, config, models, progress, threads, reporter, fresh)
+        with _runner(ray, threads, shared=ray_shared) as runner:
+            version = _publish(
+                source, path, config, models, progress, threads, runner, reporter, fresh
+            )
     except (KinfoldError, MemoryError, OSError) as error:
         reporter.tell(
             "error",
@@ -137,6 +151,16 @@ def build_collection(
     return summary
 
 
+@contextmanager
+def _runner(ray: str | None, threads: int | None, *, shared: bool) -> Iterator[BlockRunner | None]:
+    """What computes on the cluster, connected to as long as it is needed; None without one."""
+    if ray is None:
+        yield None
+        return
+    with connect(ray, threads=threads) as cluster:
+        yield cluster.runner(shared_files=shared)
+
+
 def _publish(
     source: Source,
     path: Path,
@@ -144,6 +168,7 @@ def _publish(
     models: Mapping[str, BuildConfig] | None,
     progress: ProgressCallback,
     threads: int | None,
+    runner: BlockRunner | None,
     reporter: Reporter,
     fresh: bool,
 ) -> str:
@@ -159,7 +184,8 @@ def _publish(
     try:
         return publish(
             source.vectors, path, source.ids, source.payload, config, told,
-            models=models, threads=threads, resume=True, fresh=fresh, told=reporter.stages,
+            models=models, threads=threads, runner=runner,
+            resume=True, fresh=fresh, told=reporter.stages,
         )  # fmt: skip
     except InputError as error:
         raise InputError(f"{source.name}: {error}") from None
@@ -317,6 +343,7 @@ def _least(config: BuildConfig) -> BuildConfig:
     return BuildConfig(
         metric=config.metric,
         neighbors=config.neighbors,
+        join=config.join,
         similarity=["cosine"],
         k_d=1,
         min_degree=1,

@@ -148,7 +148,7 @@ class MemoryPasses:
             for key, values in part.items():
                 parts.setdefault(key, []).append(values)
             self._progress(Progress(self._phase, end, total))
-        return {key: joined(values) for key, values in parts.items()}
+        return {key: joined(parts.pop(key)) for key in list(parts)}
 
     def last_round(self, name: str) -> tuple[int, dict[str, AnyArray]] | None:
         """See `Passes.last_round`."""
@@ -161,6 +161,49 @@ class MemoryPasses:
         return self.run(f"{name}-{number}", task, arrays, blocks)
 
 
-def joined(parts: Sequence[AnyArray]) -> AnyArray:
-    """Arrays one behind the other; a single one as it is."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+class Named:
+    """Passes with names of their own, so that two users of the same passes do not meet."""
+
+    def __init__(self, passes: Passes, prefix: str) -> None:
+        self._passes = passes
+        self._prefix = prefix
+
+    def run(
+        self,
+        name: str,
+        task: BlockTask,
+        arrays: Arrays,
+        blocks: Sequence[Block],
+        rows: int | None = None,
+    ) -> dict[str, AnyArray]:
+        """See `Passes.run`."""
+        return self._passes.run(f"{self._prefix}-{name}", task, arrays, blocks, rows)
+
+    def last_round(self, name: str) -> tuple[int, dict[str, AnyArray]] | None:
+        """See `Passes.last_round`."""
+        return self._passes.last_round(f"{self._prefix}-{name}")
+
+    def next_round(
+        self, name: str, number: int, task: BlockTask, arrays: Arrays, blocks: Sequence[Block]
+    ) -> dict[str, AnyArray]:
+        """See `Passes.next_round`."""
+        return self._passes.next_round(f"{self._prefix}-{name}", number, task, arrays, blocks)
+
+
+def joined(parts: list[AnyArray]) -> AnyArray:
+    """Arrays one behind the other; a single one as it is.
+
+    The list is emptied: each part is let go as soon as it is copied, so that a large result is not
+    in memory twice.
+    """
+    if len(parts) == 1:
+        return parts.pop()
+    rows = sum(len(part) for part in parts)
+    result: AnyArray = np.empty((rows, *parts[0].shape[1:]), dtype=parts[0].dtype)
+    parts.reverse()
+    end = 0
+    while parts:
+        part = parts.pop()
+        result[end : end + len(part)] = part
+        end += len(part)
+    return result

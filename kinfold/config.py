@@ -22,6 +22,7 @@ Metric = Literal["cosine", "l2", "inner_product"]
 Graph = Literal["mutual", "union", "completed"]
 Truncation = Literal["graph", "nearest"]
 Neighbors = Literal["auto", "exact", "hnsw", "ivf"]
+Join = Literal["auto", "exact", "cells"]
 ValueType = Literal["float8", "float16", "float32"]
 Seeds = Literal["plain", "reciprocal", "soft"]
 
@@ -61,8 +62,16 @@ class BuildConfig(BaseModel):
     )
     neighbors: Neighbors = Field(
         "auto",
-        description="How neighbours are found, in the gallery and for queries. auto: exact while "
-        "that takes a minute or two, hnsw beyond.",
+        description="How the neighbours of a query are found. auto: exact while that takes some "
+        "milliseconds, ivf beyond.",
+    )
+    join: Join = Field(
+        "auto",
+        description="How the gallery's own neighbours are found. exact: every item is compared "
+        "with all others. cells: with those that share one of its nearest cells, and with "
+        "neighbours of neighbours while that finds more; the index says which share of the true "
+        "ones was found. auto: exact while that takes some seconds (for inner_product, which "
+        "cells suit badly, a minute or two), cells beyond.",
     )
     k_m: int | None = Field(
         None,

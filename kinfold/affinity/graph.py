@@ -13,13 +13,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import scipy.sparse as sp
 
-from kinfold.arrays import NOTHING, AnyArray, Bools, Ints, UInt32s
+from kinfold.arrays import Float32s, Int64s, UInt32s
 from kinfold.config import Graph
-from kinfold.kernels.ranks import mutual_ranks
-from kinfold.metric import power
+from kinfold.kernels.edges import (
+    KEPT,
+    MUTUAL,
+    USABLE,
+    complete_edges,
+    count_edges,
+    fill_edges,
+    scale_edges,
+    weigh_edges,
+    weigh_entries,
+)
 from kinfold.neighbors import NeighborLists
 
 
@@ -30,7 +40,8 @@ class AffinityGraph:
     Attributes
     ----------
     matrix:
-        (n, n) CSR, float32, symmetric, columns ascending in each row; no stored zeros.
+        (n, n) CSR, float32, symmetric, columns ascending in each row; no stored zeros. `indptr` is
+        int64 and `indices` int32, so that kernels take both as unsigned without a copy.
     edges:
         Undirected edges.
     isolated:
@@ -49,6 +60,7 @@ def build_graph(
     min_degree: int,
     gamma: float,
     rank_scale: float = 0.0,
+    threads: int | None = None,
 ) -> AffinityGraph:
     """Join items to their neighbours and normalise.
 
@@ -63,64 +75,52 @@ def build_graph(
         Exponent of the affinity.
     rank_scale:
         How slowly the weight of an edge falls with the rank; 0: ranks do not count.
-    """
-    chosen = lists.first(k_d)
-    ranks = np.empty(chosen.ids.shape, dtype=np.int32)
-    mutual_ranks(np.ascontiguousarray(chosen.ids), np.ascontiguousarray(chosen.similarities), ranks)
-    affinity = power(chosen.similarities, gamma)
-    if rank_scale > 0:
-        affinity *= np.exp((1 - ranks) / np.float32(rank_scale))
-    usable = (chosen.ids != NOTHING) & (affinity > 0)
-    edges = _symmetric(
-        chosen.ids, edges_kept(chosen.ids, ranks, usable, kind, min_degree), np.ones(1)
-    )
-    edges.data[:] = 1.0
-    # An edge's weight is the mean over the lists that name it, whichever of them asked for it.
-    weights = _symmetric(chosen.ids, usable, affinity)
-    weights.data /= _symmetric(chosen.ids, usable, np.ones(1)).data
-    return _normalise(sp.csr_array(weights.multiply(edges)))
+    threads:
+        How many may be used; None: as many as Numba is given. No bit depends on it.
 
-
-def _symmetric(ids: UInt32s, chosen: Bools, values: AnyArray) -> sp.csr_array:
-    """M + Mᵀ, M holding `values` at the chosen entries of (n, k) lists; columns ascending."""
-    rows, width = ids.shape
-    left = np.repeat(np.arange(rows, dtype=np.int64), width).reshape(rows, width)[chosen]
-    right = ids[chosen].astype(np.int64)
-    data = np.broadcast_to(values, ids.shape)[chosen].astype(np.float64)
-    directed = sp.csr_array((data, (left, right)), shape=(rows, rows))
-    result = sp.csr_array(directed + directed.T)
-    result.sort_indices()
-    return result
-
-
-def edges_kept(ids: UInt32s, ranks: Ints, usable: Bools, kind: Graph, min_degree: int) -> Bools:
-    """Which of the usable entries of (n, k_d) lists become edges, before the other direction.
-
+    Notes
+    -----
     i accepts j's invitation when j is in its list, or exactly as close as the last item there.
     That gives ties their due: of fifty duplicates each is mutual with those in its list, although
-    no list of ten can hold them all.
+    no list of ten can hold them all. An edge's weight is the mean over the lists that name it,
+    whichever of them asked for it.
+
+    Beside its result it takes five bytes an entry of the (n, k_d) lists, and those lists' copy
+    where they are views of wider ones.
     """
-    if kind == "union":
-        return usable
-    mutual: Bools = usable & (ranks <= ids.shape[1])
+    threads = threads or numba.get_num_threads()
+    ids = np.ascontiguousarray(lists.ids[:, :k_d])
+    similarities = np.ascontiguousarray(lists.similarities[:, :k_d])
+    rows = ids.shape[0]
+    weights = np.empty(ids.shape, dtype=np.float32)
+    flags = np.empty(ids.shape, dtype=np.uint8)
+    weigh_entries(ids, similarities, gamma, rank_scale, threads, weights, flags)
+    counts = np.empty(rows, dtype=np.int64)
+    bit = USABLE if kind == "union" else MUTUAL
     if kind == "completed":
         # Degrees count the mutual edges of both directions: with ties an item may be chosen by
         # others that are not in its own list.
-        degree = np.diff(_symmetric(ids, mutual, np.ones(1)).indptr)
-        one_sided = usable & ~mutual
-        rank = np.cumsum(one_sided, axis=1)
-        mutual |= one_sided & (rank <= (min_degree - degree)[:, None])
-    return mutual
+        count_edges(ids, flags, MUTUAL, threads, counts)
+        complete_edges(flags, counts, min_degree, threads)
+        bit = KEPT
+    count_edges(ids, flags, bit, threads, counts)
+    indptr = np.zeros(rows + 1, dtype=np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    isolated = int((counts == 0).sum())
+    indices = np.empty(indptr[-1], dtype=np.uint32)
+    fill_edges(ids, flags, bit, indptr, threads, counts, indices)
+    data = np.empty(indptr[-1], dtype=np.float32)
+    degrees = np.empty(rows, dtype=np.float64)
+    weigh_edges(ids, flags, weights, indptr, indices, threads, data, degrees)
+    scale = np.zeros(rows, dtype=np.float64)
+    np.divide(1.0, np.sqrt(degrees), out=scale, where=degrees > 0)
+    scale_edges(indptr, indices, scale, threads, data)
+    return AffinityGraph(csr(indptr, indices, data), int(indptr[-1]) // 2, isolated)
 
 
-def _normalise(affinity: sp.csr_array) -> AffinityGraph:
-    degree = np.asarray(affinity.sum(axis=1)).ravel()
-    scale = np.zeros_like(degree)
-    np.divide(1.0, np.sqrt(degree), out=scale, where=degree > 0)
-    affinity.sort_indices()
-    counts = np.diff(affinity.indptr)
-    data = affinity.data * np.repeat(scale, counts) * scale[affinity.indices]
-    matrix = sp.csr_array(
-        (data.astype(np.float32), affinity.indices, affinity.indptr), shape=affinity.shape
-    )
-    return AffinityGraph(matrix, edges=int(matrix.nnz) // 2, isolated=int((counts == 0).sum()))
+def csr(indptr: Int64s, indices: UInt32s, data: Float32s) -> sp.csr_array:
+    """A square CSR matrix of these very arrays; SciPy's constructor would copy, or narrow them."""
+    rows = indptr.size - 1
+    matrix = sp.csr_array((rows, rows), dtype=np.float32)
+    matrix.indptr, matrix.indices, matrix.data = indptr, indices.view(np.int32), data
+    return matrix

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -77,3 +79,95 @@ def compare_lists(
                     out[i, j] = cosine(mine, columns[other], values[other], length[other])
             for a in range(length[i]):
                 mine[columns[i, a]] = 0
+
+
+@kernel(inline=True)
+def log2_of(value: float) -> Any:
+    """log2 of a positive float32, within about 1e-7; exact for powers of two.
+
+    Without a call, so that a loop of them is done several at a time. The polynomial is that of
+    Cephes (logf).
+    """
+    bits = np.float32(value).view(np.uint32) - np.uint32(0x3F3504F3)
+    exponent = np.int32(bits) >> np.int32(23)
+    mantissa = np.uint32((bits & np.uint32(0x007FFFFF)) + np.uint32(0x3F3504F3)).view(np.float32)
+    x = mantissa - np.float32(1)
+    y = np.float32(7.0376836292e-2)
+    y = y * x + np.float32(-1.1514610310e-1)
+    y = y * x + np.float32(1.1676998740e-1)
+    y = y * x + np.float32(-1.2420140846e-1)
+    y = y * x + np.float32(1.4249322787e-1)
+    y = y * x + np.float32(-1.6668057665e-1)
+    y = y * x + np.float32(2.0000714765e-1)
+    y = y * x + np.float32(-2.4999993993e-1)
+    y = y * x + np.float32(3.3333331174e-1)
+    y = y * x - np.float32(0.5)
+    natural = x + (x * x) * y
+    return np.float32(exponent) + natural * np.float32(1.4426950408889634)
+
+
+@kernel()
+def divergence_terms(left: Float32s, right: Float32s, count: int) -> None:
+    """What `count` pairs of entries add to `jensen_shannon`, in place of the left ones.
+
+    x + y - x log2(2x / (x + y)) - y log2(2y / (x + y)) is x + y times the entropy, in bits, of the
+    share that x has in it: the same to the bit with x and y exchanged.
+    """
+    for a in range(unsigned(count)):
+        both = left[a] + right[a]
+        p, q = left[a] / both, right[a] / both
+        # A share can underflow to 0, whose logarithm would be wrong, but is finite.
+        left[a] = -both * (p * log2_of(p) + q * log2_of(q))
+
+
+@kernel(parallel=True)
+def compare_rows(
+    indptr: Ints, columns: UInt32s, values: Float32s, lists: UInt32s,
+    kind: int, longest: int, begin: int, end: int, threads: int, out: Float32s,
+) -> None:  # fmt: skip
+    """As `compare_lists`, rows being flat: for the rows `begin` to `end` of (n, k) lists.
+
+    `longest`: entries of the longest of all rows. Both ways round the result is the same bits.
+    """
+    n, k = indptr.shape[0] - 1, lists.shape[1]
+    for thread in numba.prange(threads):
+        mine = np.zeros(n, dtype=np.float32)
+        # The shared entries of all pairs of an item, to take their logarithms in one go.
+        left = np.empty(k * longest + 1, dtype=np.float32)
+        right = np.empty(k * longest + 1, dtype=np.float32)
+        stops = np.empty(k, dtype=np.uint64)
+        for i in range(begin + thread, end, threads):
+            for e in range(unsigned(indptr[i]), unsigned(indptr[i + 1])):
+                mine[columns[e]] = values[e]
+            count = unsigned(0)
+            for a in range(unsigned(k)):
+                other = lists[i, a]
+                out[i - begin, a] = 0
+                if other != _NOTHING:
+                    first, last = unsigned(indptr[other]), unsigned(indptr[other + unsigned(1)])
+                    if kind == DIVERGENCE:
+                        for e in range(first, last):
+                            x = mine[columns[e]]
+                            left[count] = x
+                            right[count] = values[e]
+                            count += unsigned(x > 0)
+                    elif kind == JACCARD:
+                        out[i - begin, a] = jaccard(
+                            mine, columns[first:last], values[first:last], last - first
+                        )
+                    else:
+                        out[i - begin, a] = cosine(
+                            mine, columns[first:last], values[first:last], last - first
+                        )
+                stops[a] = count
+            if kind == DIVERGENCE:
+                divergence_terms(left, right, count)
+                t = unsigned(0)
+                for a in range(unsigned(k)):
+                    total = 0.0
+                    while t < stops[a]:
+                        total += np.float64(left[t])
+                        t += unsigned(1)
+                    out[i - begin, a] = min(max(0.5 * total, 0.0), 1.0)
+            for e in range(unsigned(indptr[i]), unsigned(indptr[i + 1])):
+                mine[columns[e]] = 0

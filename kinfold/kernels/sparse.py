@@ -9,14 +9,14 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from kinfold.arrays import Bools, Floats, Ints
+from kinfold.arrays import Floats, Ints
 from kinfold.kernels.jit import kernel, signed, unsigned
 from kinfold.kernels.select import kth_largest
 from kinfold.kernels.sort import sort_columns
 
 # Sign, exponent and the first three bits of the mantissa tell the buckets of `cut_of` apart.
 _SHIFT = np.uint32(20)
-_BUCKETS = 1 << 12
+BUCKETS = 1 << 12
 
 
 @kernel()
@@ -45,56 +45,6 @@ def clear(total: Floats, touched: Ints, count: int) -> None:
 
 
 @kernel(parallel=True)
-def confident(
-    indptr: Ints, indices: Ints, half_indptr: Ints, half_indices: Ints, share: float,
-    threads: int, out: Bools,
-) -> None:  # fmt: skip
-    """Which j of each set i have more than `share` of their own smaller set inside set i.
-
-    The expansion test of k-reciprocal encoding (Zhong et al., CVPR 2017): i's set is
-    ``indices[indptr[i]:indptr[i + 1]]``, j's smaller one is in `half_indices`; `out` is one
-    boolean an entry of the sets.
-    """
-    n = indptr.shape[0] - 1
-    for thread in numba.prange(threads):
-        mark = np.zeros(n, dtype=np.uint8)
-        for i in range(thread, n, threads):
-            for e in range(indptr[i], indptr[i + 1]):
-                mark[indices[e]] = 1
-            for e in range(indptr[i], indptr[i + 1]):
-                j = indices[e]
-                inside = 0
-                for h in range(half_indptr[j], half_indptr[j + 1]):
-                    inside += mark[half_indices[h]]
-                size = half_indptr[j + 1] - half_indptr[j]
-                out[e] = inside > share * size
-            for e in range(indptr[i], indptr[i + 1]):
-                mark[indices[e]] = 0
-
-
-@kernel(parallel=True)
-def masked_product(
-    left_indptr: Ints, left_indices: Ints, left_values: Floats,
-    indptr: Ints, indices: Ints, values: Floats, threads: int, out: Floats,
-) -> None:  # fmt: skip
-    """Out = (L F) on the pattern of F: both (n, n) CSR, values positive."""
-    n = indptr.shape[0] - 1
-    for thread in numba.prange(threads):
-        total = np.zeros(n, dtype=values.dtype)
-        touched = np.empty(n + 1, dtype=np.uint32)
-        for i in range(thread, n, threads):
-            count = 0
-            for e in range(left_indptr[i], left_indptr[i + 1]):
-                count = add_row(
-                    indptr, indices, values, left_indices[e], left_values[e],
-                    total, touched, count,
-                )  # fmt: skip
-            for e in range(indptr[i], indptr[i + 1]):
-                out[e] = total[indices[e]]
-            clear(total, touched, count)
-
-
-@kernel(parallel=True)
 def chained_rows(
     first_indptr: Ints, first_indices: Ints, first_values: Floats,
     second_indptr: Ints, second_indices: Ints, second_values: Floats,
@@ -115,7 +65,7 @@ def chained_rows(
         touched = np.empty(n + 1, dtype=np.uint32)
         ordered = np.empty(n + 1, dtype=np.float32)
         doubtful = np.empty(n + 1, dtype=np.float32)
-        buckets = np.empty(_BUCKETS, dtype=np.uint32)
+        buckets = np.empty(BUCKETS, dtype=np.uint32)
         middle = np.empty(between, dtype=np.uint32)
         weights = np.empty(between, dtype=np.float32)
         spare = np.empty(keep, dtype=np.uint32)
@@ -212,4 +162,4 @@ def cut_of(
     return cut, ties
 
 
-__all__ = ["add_row", "chained_rows", "clear", "confident", "largest", "masked_product"]
+__all__ = ["BUCKETS", "add_row", "chained_rows", "clear", "largest"]

@@ -26,9 +26,8 @@ from kinfold.metric import Measure
 
 EngineKind = Literal["exact", "hnsw", "ivf"]
 
-EXACT_OPERATIONS = 5e12
-"""auto: multiplications (n² d) up to which the gallery's self-join is exact: a minute or two on
-two cores."""
+EXACT_VALUES = 2.5e7
+"""auto: values (n d) up to which a query is compared with every row: some milliseconds."""
 
 SPARE = 8
 """Candidates beyond k that an exact engine is asked for."""
@@ -40,7 +39,8 @@ vectors are then read once for all, which for 32 queries of 512 values takes a f
 HNSW_LINKS = 16
 HNSW_BUILD_BEAM = 80
 HNSW_SEARCH_BEAM = 64
-IVF_PROBE_SHARE = 0.02
+IVF_PROBES = 16
+IVF_PROBE_SHARE = 0.005
 MOST_WIDENING = 8
 """By how much a beam grows at most where few rows may be given."""
 
@@ -74,10 +74,10 @@ class KnnEngine(Protocol):
 
 
 def choose_engine(wanted: Neighbors, rows: int, dimension: int) -> EngineKind:
-    """The engine that `neighbors` stands for; auto decides by the size of the self-join."""
+    """The engine that `neighbors` stands for; auto decides by what one query is compared with."""
     if wanted != "auto":
         return wanted
-    return "exact" if float(rows) ** 2 * dimension <= EXACT_OPERATIONS else "hnsw"
+    return "exact" if rows * dimension <= EXACT_VALUES else "ivf"
 
 
 _COUNTS_VALUES = faiss.cvar.distance_compute_blas_threshold > 10_000
@@ -142,30 +142,38 @@ class FaissEngine:
         self.kind: EngineKind = kind
 
     @classmethod
-    def empty(cls, kind: EngineKind, vectors: Float32s, measure: Measure) -> FaissEngine:
-        """An index ready for `add`; an inverted file is trained on a sample of the vectors."""
-        rows, dimension = vectors.shape
-        metric = _faiss_metric(measure)
-        index: Any
-        if kind == "hnsw":
-            index = faiss.IndexHNSWFlat(dimension, HNSW_LINKS, metric)
-            index.hnsw.efConstruction = HNSW_BUILD_BEAM
-            index.hnsw.efSearch = HNSW_SEARCH_BEAM
-            return cls(index, kind)
-        cells = max(1, min(int(4 * rows**0.5), rows // 39))
-        quantizer: Any = faiss.IndexFlat(dimension, metric)
-        index = faiss.IndexIVFFlat(quantizer, dimension, cells, metric)
+    def graph(cls, dimension: int, measure: Measure) -> FaissEngine:
+        """An empty hnsw, ready for `add`."""
+        index: Any = faiss.IndexHNSWFlat(dimension, HNSW_LINKS, _faiss_metric(measure))
+        index.hnsw.efConstruction = HNSW_BUILD_BEAM
+        index.hnsw.efSearch = HNSW_SEARCH_BEAM
+        return cls(index, "hnsw")
+
+    @classmethod
+    def of_cells(cls, centroids: Float32s, measure: Measure) -> FaissEngine:
+        """An inverted file of the gallery's own cells, ready for `add_to`: nothing is trained.
+
+        Cells are chosen by distance whatever the measure, as the items' own cells are.
+        """
+        count, dimension = centroids.shape
+        quantizer: Any = faiss.IndexFlatL2(dimension)
+        quantizer.add(np.ascontiguousarray(centroids))
+        index: Any = faiss.IndexIVFFlat(quantizer, dimension, count, _faiss_metric(measure))
         index.own_fields = True
         quantizer.this.disown()
-        index.nprobe = max(1, min(cells, max(8, int(cells * IVF_PROBE_SHARE))))
-        index.cp.seed = 0
-        sample = np.linspace(0, rows - 1, min(rows, 64 * cells), dtype=np.int64)
-        index.train(np.ascontiguousarray(vectors[sample]))
-        return cls(index, kind)
+        index.is_trained = True
+        index.nprobe = min(count, max(IVF_PROBES, int(count * IVF_PROBE_SHARE)))
+        return cls(index, "ivf")
 
     def add(self, vectors: Float32s) -> None:
         """Append rows; the first row added is row 0."""
         self._index.add(np.ascontiguousarray(vectors))
+
+    def add_to(self, cells: UInt32s, vectors: Float32s) -> None:
+        """Append rows to an inverted file, each to the cell that is known to be its nearest."""
+        rows = np.ascontiguousarray(vectors)
+        known = np.ascontiguousarray(cells, dtype=np.int64)
+        self._index.add_core(rows.shape[0], faiss.swig_ptr(rows), None, faiss.swig_ptr(known))
 
     def candidates(self, queries: Float32s, k: int) -> UInt32s:
         """See `KnnEngine.candidates`."""

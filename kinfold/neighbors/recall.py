@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinfold.arrays import Float32s
+from kinfold.arrays import Float32s, Int64s, UInt32s
 from kinfold.kernels.compare import score_lists_parallel, without_self
 from kinfold.metric import Measure
-from kinfold.neighbors.engine import ExactEngine
+from kinfold.neighbors.engine import ExactEngine, closest
 from kinfold.neighbors.lists import NeighborLists
 
 SAMPLE_ROWS = 500
@@ -30,14 +30,27 @@ def estimate_recall(
     lists:
         Of the same `vectors`, closeness as `self_join` returns it; at least k wide.
     """
-    rows = vectors.shape[0]
-    sample = np.unique(np.linspace(0, rows - 1, min(rows, sample_rows), dtype=np.int64))
-    queries = np.ascontiguousarray(vectors[sample])
-    found = ExactEngine(vectors, measure).candidates(queries, k + 1)
-    true_ids = np.empty((sample.size, k), dtype=np.uint32)
-    for i, row in enumerate(sample):
-        without_self(found[i : i + 1], int(row), true_ids[i : i + 1])
-    true_values = np.empty((sample.size, k), dtype=np.float32)
-    score_lists_parallel(queries, vectors, true_ids, measure.by_distance, true_values)
+    sample = spread_rows(vectors.shape[0], sample_rows)
+    _, true_values = exact_lists(vectors, measure, sample, k)
     reached = lists.similarities[sample, :k] >= true_values[:, -1:]
     return float(reached.mean())
+
+
+def spread_rows(rows: int, count: int) -> Int64s:
+    """About `count` row numbers, evenly spread, ascending."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, count), dtype=np.int64))
+
+
+def exact_lists(
+    vectors: Float32s, measure: Measure, sample: Int64s, k: int
+) -> tuple[UInt32s, Float32s]:
+    """The k nearest others of some items and their closeness: (m, k) each, in order."""
+    queries = np.ascontiguousarray(vectors[sample])
+    engine = ExactEngine(vectors, measure)
+    found, _ = closest(engine, vectors, measure, queries, k + 1, parallel=True)
+    ids = np.empty((sample.size, k), dtype=np.uint32)
+    for i, row in enumerate(sample.tolist()):
+        without_self(found[i : i + 1], row, ids[i : i + 1])
+    values = np.empty(ids.shape, dtype=np.float32)
+    score_lists_parallel(queries, vectors, ids, measure.by_distance, values)
+    return ids, values

@@ -10,10 +10,9 @@ from kinfold.neighbors.lists import NeighborLists
 
 def scaled_measure(raw: NeighborLists, measure: Measure, k_d: int) -> Measure:
     """The measure with the scale that the gallery gives it."""
-    finite = raw.similarities[np.isfinite(raw.similarities)]
     scale = 1.0
     if measure.metric == "inner_product":
-        scale = float(finite.max(initial=0.0))
+        scale = float(raw.similarities.max(initial=0.0, where=np.isfinite(raw.similarities)))
     elif measure.metric == "l2":
         kth = raw.similarities[:, min(k_d, raw.k) - 1]
         known = kth[np.isfinite(kth)]

@@ -50,6 +50,7 @@ def build(
     *,
     models: Mapping[str, BuildConfig] | None = None,
     threads: int | None = None,
+    runner: BlockRunner | None = None,
 ) -> Index:
     """Build an index of a gallery and publish it at `path`; returns it, open.
 
@@ -72,9 +73,12 @@ def build(
         Called with `Progress` events, from the calling thread.
     models:
         Instead of `config`, several models by name, the default first: one kNN index, and a
-        matrix C each. They must share `metric` and `neighbors`.
+        matrix C each. They must share `metric`, `neighbors` and `join`.
     threads:
         None: all cores that this process may use. The result does not depend on it.
+    runner:
+        What computes blocks of rows, possibly on other machines; None: the threads of this
+        process. The result does not depend on it.
 
     Raises
     ------
@@ -85,7 +89,10 @@ def build(
     BusyError
         Another process builds at the same path.
     """
-    version = publish(vectors, path, ids, payload, config, progress, models=models, threads=threads)
+    version = publish(
+        vectors, path, ids, payload, config, progress,
+        models=models, threads=threads, runner=runner,
+    )  # fmt: skip
     return open_index(Path(path) / VERSIONS / version)
 
 
@@ -99,10 +106,10 @@ def publish(
     *,
     models: Mapping[str, BuildConfig] | None = None,
     threads: int | None = None,
+    runner: BlockRunner | None = None,
     resume: bool = False,
     fresh: bool = False,
     told: BuildCallback = nobody,
-    runner: BlockRunner | None = None,
 ) -> str:
     """As `build`, but returns the name of the version that went live instead of opening it.
 

@@ -6,20 +6,31 @@ import numpy as np
 import pyarrow as pa
 
 from kinfold.arrays import AnyArray, Float32s
+from kinfold.blocks import Passes
 from kinfold.index import layout
 from kinfold.index.files import write_npy_header
 from kinfold.index.writing import FileWriter
 from kinfold.metric import Measure
 from kinfold.neighbors import (
+    Cells,
     FaissEngine,
-    KnnEngine,
+    JoinKind,
     NeighborLists,
     estimate_recall,
+    make_cells,
     scaled_measure,
     self_join,
 )
 from kinfold.neighbors.engine import EngineKind
-from kinfold.pipeline.stages import WIDE, ItemsResult, NeighborsResult, Nothing, Outcome
+from kinfold.pipeline.stages import (
+    CENTROIDS,
+    IN_CELLS,
+    WIDE,
+    ItemsResult,
+    NeighborsResult,
+    Nothing,
+    Outcome,
+)
 from kinfold.pipeline.stopwatch import Stopwatch
 from kinfold.progress import Progress, ProgressCallback
 from kinfold.validate import as_float32, check_lengths, normalised, row_chunks
@@ -67,22 +78,46 @@ def _write_items(writer: FileWriter, ids: AnyArray | None, payload: pa.Table | N
         writer.table(layout.PAYLOAD, payload)
 
 
+def find_cells(writer: FileWriter, vectors: Float32s, passes: Passes) -> Outcome:
+    """Train centroids, and write them and the nearest of them to every item."""
+    watch = Stopwatch()
+    with watch.stage("cells"):
+        cells = make_cells(vectors, passes)
+        writer.array(CENTROIDS, cells.centroids)
+        writer.array(IN_CELLS, cells.nearest)
+    return Outcome(Nothing(), watch.seconds)
+
+
 def make_engine(
     writer: FileWriter,
     kind: EngineKind,
     vectors: Float32s,
     measure: Measure,
+    cells: Cells | None,
     progress: ProgressCallback,
 ) -> Outcome:
-    """Make and write the kNN index, unless it is the vectors themselves."""
+    """Make and write the kNN index, unless it is the vectors themselves.
+
+    Parameters
+    ----------
+    cells:
+        For an inverted file.
+    """
     if kind == "exact":
         return Outcome(Nothing(), {})
     watch = Stopwatch()
     with watch.stage("knn"):
-        engine = FaissEngine.empty(kind, vectors, measure)
         rows, dimension = vectors.shape
+        engine = (
+            FaissEngine.graph(dimension, measure)
+            if cells is None
+            else FaissEngine.of_cells(cells.centroids, measure)
+        )
         for piece in row_chunks(rows, 64 * dimension):
-            engine.add(vectors[piece])
+            if cells is None:
+                engine.add(vectors[piece])
+            else:
+                engine.add_to(cells.nearest[piece, 0], vectors[piece])
             progress(Progress("knn index", piece.stop, rows))
         with writer.file(layout.ENGINE) as file:
             engine.save(file.write)
@@ -91,14 +126,15 @@ def make_engine(
 
 def make_neighbors(
     writer: FileWriter,
-    engine: KnnEngine,
     vectors: Float32s,
     measure: Measure,
     *,
+    how: JoinKind,
     width: int,
     stored: int,
     k_d: int,
-    progress: ProgressCallback,
+    cells: Cells | None,
+    passes: Passes,
 ) -> Outcome:
     """Find every item's `width` nearest neighbours and write the first `stored` of them.
 
@@ -108,12 +144,14 @@ def make_neighbors(
         Without a scale, which is part of the result.
     k_d:
         Neighbours that the estimate of recall, and the scale, look at.
+    cells:
+        For how = cells.
     """
     watch = Stopwatch()
     with watch.stage("neighbors"):
-        raw = self_join(engine, vectors, measure, width, progress)
+        raw = self_join(vectors, measure, width, how=how, cells=cells, passes=passes)
         recall = 1.0
-        if engine.kind != "exact":
+        if how != "exact":
             recall = estimate_recall(raw, vectors, measure, k_d)
         scaled = scaled_measure(raw, measure, k_d)
         lists = NeighborLists(raw.ids, scaled.similarity(raw.similarities))

@@ -105,7 +105,7 @@ def plan_models(
         raise InputError("models: expected at least one, found none")
     first, *others = models
     for name in others:
-        for shared in ("metric", "neighbors"):
+        for shared in ("metric", "neighbors", "join"):
             expected, found = getattr(models[first], shared), getattr(models[name], shared)
             if expected != found:
                 raise InputError(

@@ -14,7 +14,7 @@ from kinfold.neighbors import NeighborLists
 from kinfold.pipeline.inputs import ModelPlan
 from kinfold.pipeline.stages import DiffusionResult, Nothing, Outcome
 from kinfold.pipeline.stopwatch import Stopwatch
-from kinfold.progress import ProgressCallback
+from kinfold.progress import ProgressCallback, silent
 from kinfold.similarity import apply_models
 
 
@@ -23,12 +23,13 @@ def recalculated(
     lists: NeighborLists,
     vectors: Float32s,
     measure: Measure,
-    progress: ProgressCallback,
+    passes: Passes | None = None,
+    progress: ProgressCallback = silent,
 ) -> NeighborLists:
     """The k_d best of k_m neighbours by the similarities that the models re-calculate."""
     first = lists.first(plan.k_m)
     relative = NeighborLists(first.ids, measure.relative(first.similarities))
-    return apply_models(plan.chain, relative, vectors, progress).first(plan.config.k_d)
+    return apply_models(plan.chain, relative, vectors, progress, passes).first(plan.config.k_d)
 
 
 def make_similarity(
@@ -37,12 +38,14 @@ def make_similarity(
     lists: NeighborLists,
     vectors: Float32s,
     measure: Measure,
+    passes: Passes,
     progress: ProgressCallback,
 ) -> Outcome:
     """Re-calculate the similarities of the neighbours, and write the best of them."""
     watch = Stopwatch()
     with watch.stage("similarity"):
-        write_graph(writer, plan.name, recalculated(plan, lists, vectors, measure, progress))
+        found = recalculated(plan, lists, vectors, measure, passes, progress)
+        write_graph(writer, plan.name, found)
     return Outcome(Nothing(), watch.seconds)
 
 
@@ -122,7 +125,7 @@ def write_model(
     """Make a model in one go, from lists at least `plan.width(n)` wide."""
     watch = Stopwatch()
     with watch.stage("similarity"):
-        chosen = recalculated(plan, lists, vectors, measure, progress)
+        chosen = recalculated(plan, lists, vectors, measure, progress=progress)
         write_graph(writer, plan.name, chosen)
     nearest = lists.ids if plan.config.truncation == "nearest" else None
     passes = MemoryPasses(LocalRunner(threads), progress, "diffusion")

@@ -14,7 +14,7 @@ from kinfold.errors import InputError, UnknownNameError
 from kinfold.index import ModelInfo, StoredIndex, VersionWriter, layout, open_stored
 from kinfold.index.files import map_npy
 from kinfold.index.publish import live_version
-from kinfold.neighbors import NeighborLists, self_join
+from kinfold.neighbors import NeighborLists, choose_join, self_join
 from kinfold.pipeline.gallery import store_lists
 from kinfold.pipeline.inputs import ModelPlan, plan, tuned
 from kinfold.pipeline.model import write_model
@@ -41,7 +41,7 @@ def add_model(
     Raises
     ------
     InputError
-        A model of this name is there already; another metric or engine than the index has; or
+        A model of this name is there already; another metric, engine or join than the index has; or
         parameters that cannot be.
     FormatError
         No index at `path`.
@@ -196,7 +196,7 @@ def _must_be_alike(index: StoredIndex, source: StoredIndex, name: str) -> None:
 
 
 def _as_in(index: StoredIndex, config: BuildConfig) -> BuildConfig:
-    """The configuration with the index's own metric and engine; refuses others."""
+    """The configuration with the index's own metric, engine and join; refuses others."""
     manifest, given = index.manifest, config.model_fields_set
     if "metric" in given and config.metric != manifest.metric:
         raise InputError(
@@ -209,7 +209,13 @@ def _as_in(index: StoredIndex, config: BuildConfig) -> BuildConfig:
             f"neighbors: this index has the engine {manifest.engine!r}, "
             f"found {config.neighbors!r}; models of one index share its neighbours"
         )
-    shared = {"metric": manifest.metric, "neighbors": default.neighbors}
+    shape = (manifest.rows, manifest.dimension, manifest.metric)
+    if "join" in given and choose_join(config.join, *shape) != choose_join(default.join, *shape):
+        raise InputError(
+            f"join: the neighbours of this index were found with join = {default.join!r}, "
+            f"found {config.join!r}; models of one index share its neighbours"
+        )
+    shared = {"metric": manifest.metric, "neighbors": default.neighbors, "join": default.join}
     return config.model_copy(update=shared)
 
 
@@ -224,8 +230,10 @@ def _wider_lists(
     index: StoredIndex, planned: ModelPlan, progress: ProgressCallback
 ) -> NeighborLists:
     """Lists long enough for a model that needs longer ones than there are."""
-    width = planned.width(index.manifest.rows)
-    raw = self_join(index.engine, index.vectors, index.measure, width, progress)
+    manifest = index.manifest
+    width = planned.width(manifest.rows)
+    how = choose_join(planned.config.join, manifest.rows, manifest.dimension, manifest.metric)
+    raw = self_join(index.vectors, index.measure, width, how=how, progress=progress)
     return NeighborLists(raw.ids, index.measure.similarity(raw.similarities))
 
 

@@ -80,7 +80,7 @@ class FilePasses:
     root:
         The collection, which errors name.
     phase:
-        What progress is told as.
+        What progress is told as, with the name of the pass.
     """
 
     def __init__(
@@ -113,12 +113,13 @@ class FilePasses:
         if found is not None:
             return found
         total = blocks[-1][1] if rows is None else rows
+        phase = _told_as(self._phase, name)
         with disk_errors(self._root, f"writing {self._phase}"):
             with _Files(place, blocks[0][0]) as files:
                 left = _after(blocks, files.end)
                 for (_, end), part in zip(left, self._runner.run(task, arrays, left), strict=True):
                     files.append(end, part)
-                    self._progress(Progress(self._phase, end, total))
+                    self._progress(Progress(phase, end, total))
                 files.finish()
             found = _open(place)
         if found is None:
@@ -149,6 +150,12 @@ class FilePasses:
         for place in list(self._folder.glob(f"{name}-round-*")):
             if place.name.rpartition("-")[2].isdecimal():
                 yield place
+
+
+def _told_as(phase: str, name: str) -> str:
+    """What a pass is called to who watches: numbers, and what says the same again, left out."""
+    words = [word for word in name.split("-") if not word.isdecimal() and word != "round"]
+    return " ".join([phase, *(word for word in words if word not in {"rows", phase})])
 
 
 def _after(blocks: Sequence[Block], end: int) -> list[Block]:

@@ -7,21 +7,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
-from kinfold.arrays import AnyArray, Float32s, UInt32s
+from kinfold.arrays import Float32s, UInt32s
 from kinfold.blocks import BlockRunner
 from kinfold.errors import CorruptIndexError
 from kinfold.index import layout
 from kinfold.index.files import map_npy
 from kinfold.index.writing import FileWriter
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, FaissEngine, KnnEngine, NeighborLists
-from kinfold.pipeline.gallery import make_engine, make_items, make_neighbors, make_vectors
+from kinfold.neighbors import Cells, NeighborLists
+from kinfold.pipeline.gallery import (
+    find_cells,
+    make_engine,
+    make_items,
+    make_neighbors,
+    make_vectors,
+)
 from kinfold.pipeline.inputs import Inputs, ModelPlan
 from kinfold.pipeline.model import make_diffusion, make_similarity
 from kinfold.pipeline.passes import FilePasses
 from kinfold.pipeline.stages import (
+    CELLS,
+    CENTROIDS,
+    IN_CELLS,
     ITEMS,
     KNN,
     NEIGHBORS,
@@ -29,6 +36,7 @@ from kinfold.pipeline.stages import (
     VECTORS,
     WIDE,
     NeighborsResult,
+    Nothing,
     Outcome,
     Stage,
     Stages,
@@ -80,25 +88,35 @@ class Run:
             return lambda w: make_vectors(w, inputs.gallery, self._unscaled, progress)
         if stage.kind == ITEMS:
             return lambda w: make_items(w, inputs.ids, inputs.payload)
+        if stage.kind == CELLS:
+            if not stage.scratch:
+                return lambda w: Outcome(Nothing(), {})
+            return lambda w: find_cells(w, self._vectors, self._passes(stage))
         if stage.kind == KNN:
             return lambda w: make_engine(
-                w, self._stages.engine, self._vectors, self._unscaled, progress
+                w,
+                self._stages.engine,
+                self._vectors,
+                self._unscaled,
+                self._cells if self._stages.engine == "ivf" else None,
+                progress,
             )
         if stage.kind == NEIGHBORS:
             return lambda w: make_neighbors(
                 w,
-                self._engine,
                 self._vectors,
                 self._unscaled,
+                how=self._stages.join,
                 width=self._stages.width,
                 stored=self._stages.stored,
                 k_d=self._first.k_d,
-                progress=progress,
+                cells=self._cells if self._stages.join == "cells" else None,
+                passes=self._passes(stage),
             )
         plan = self._plans[stage.model or ""]
         if stage.kind == SIMILARITY:
             return lambda w: make_similarity(
-                w, plan, self._lists, self._vectors, self.measure, progress
+                w, plan, self._lists, self._vectors, self.measure, self._passes(stage), progress
             )
         return lambda w: make_diffusion(
             w, plan, self._graph_lists(plan), self._nearest(plan), self._passes(stage)
@@ -126,14 +144,12 @@ class Run:
         )
 
     @property
-    def _engine(self) -> KnnEngine:
-        kind = self._stages.engine
-        if kind == "exact":
-            return ExactEngine(self._vectors, self._unscaled)
+    def _cells(self) -> Cells:
         return self._read(
-            self._stages.knn,
-            lambda folder: FaissEngine.load(
-                folder / layout.ENGINE, kind, self._rows, self._dimension
+            self._stages.cells,
+            lambda folder: Cells(
+                map_npy(folder / CENTROIDS, "<f4", (None, self._dimension)),
+                map_npy(folder / IN_CELLS, "<u4", (self._rows, None)),
             ),
         )
 
@@ -143,8 +159,8 @@ class Run:
         return self._read(
             self._stages.neighbors,
             lambda folder: NeighborLists(
-                _in_memory(folder / layout.NEIGHBORS, "<u4", shape),
-                _in_memory(folder / layout.SIMILARITIES, "<f4", shape),
+                map_npy(folder / layout.NEIGHBORS, "<u4", shape),
+                map_npy(folder / layout.SIMILARITIES, "<f4", shape),
             ),
         )
 
@@ -164,12 +180,7 @@ class Run:
         return self._read(
             similarity,
             lambda folder: NeighborLists(
-                _in_memory(folder / layout.neighbors_file(name), "<u4", shape),
-                _in_memory(folder / layout.similarities_file(name), "<f4", shape),
+                map_npy(folder / layout.neighbors_file(name), "<u4", shape),
+                map_npy(folder / layout.similarities_file(name), "<f4", shape),
             ),
         )
-
-
-def _in_memory(path: Path, dtype: str, shape: tuple[int, int]) -> AnyArray:
-    """A copy: kernels are compiled once more for arrays that may not be written to."""
-    return np.array(map_npy(path, dtype, shape))

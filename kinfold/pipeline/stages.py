@@ -15,16 +15,19 @@ from kinfold.diffusion import tasks as diffusion_tasks
 from kinfold.index import layout
 from kinfold.index.manifest import Manifest, TuningInfo
 from kinfold.metric import Measure
-from kinfold.neighbors import engine
+from kinfold.neighbors import JoinKind, choose_join, engine
 from kinfold.pipeline.inputs import ModelPlan
 from kinfold.pipeline.keys import stage_key
 
 WIDE = "nearest.npy"
-"""(n, width) uint32: neighbours beyond those that a version keeps, for truncation = nearest. It
-lies in the work folder only."""
+"""(n, width) uint32: neighbours beyond those that a version keeps, for truncation = nearest."""
+CENTROIDS, IN_CELLS = "centroids.npy", "cells.npy"
+"""(c, d) float32, and (n, s) uint32: the nearest of them to every item."""
+SCRATCH = frozenset({WIDE, CENTROIDS, IN_CELLS})
+"""Files that are needed on the way only, and lie in the work folder only."""
 
 CHOICE, VECTORS, ITEMS, KNN = "choice", "vectors", "items", "knn"
-NEIGHBORS, SIMILARITY, DIFFUSION = "neighbors", "similarity", "diffusion"
+CELLS, NEIGHBORS, SIMILARITY, DIFFUSION = "cells", "neighbors", "similarity", "diffusion"
 
 
 class _Result(BaseModel):
@@ -176,31 +179,38 @@ def choice_stage(content: Content, name: str, given: BuildConfig) -> Stage:
     return Stage(CHOICE, stage_key(CHOICE, vectors=vectors, given=values), name)
 
 
-def lists_key(
-    vectors: str, knn: str, kind: str, config: BuildConfig, width: int | None = None
-) -> str:
+def lists_key(vectors: str, how: JoinKind, config: BuildConfig, width: int | None = None) -> str:
     """Of the neighbour lists, however many of their columns are kept.
 
-    An exact search gives the same first neighbours whatever the width, an approximate one does
+    An exact join gives the same first neighbours whatever the width, an approximate one does
     not; for metric l2 the graph's k_d sets the scale of the similarities.
     """
     return stage_key(
         "lists",
         vectors=vectors,
-        knn=knn,
+        join=how,
         metric=config.metric,
         k_d=config.k_d if config.metric == "l2" else None,
-        width=None if kind == "exact" else width,
+        width=None if how == "exact" else width,
     )
 
 
-def knn_stage(vectors: str, kind: str, config: BuildConfig) -> Stage:
+def cells_stage(vectors: str, needed: bool) -> Stage:
+    """Where the items lie: for the join by cells, and for an inverted file; else nothing."""
+    files = {CENTROIDS, IN_CELLS} if needed else set[str]()
+    return Stage(CELLS, stage_key(CELLS, vectors=vectors, needed=needed), scratch=frozenset(files))
+
+
+def knn_stage(vectors: str, cells: str, kind: str, config: BuildConfig) -> Stage:
     """The kNN index; an exact one has no file."""
-    constants = (engine.HNSW_LINKS, engine.HNSW_BUILD_BEAM, engine.IVF_PROBE_SHARE)
+    constants = (
+        engine.HNSW_LINKS, engine.HNSW_BUILD_BEAM, engine.IVF_PROBES, engine.IVF_PROBE_SHARE,
+    )  # fmt: skip
     approximate = {"constants": constants, "faiss": faiss.__version__}
     key = stage_key(
         KNN,
         vectors=vectors,
+        cells=cells if kind == "ivf" else None,
         kind=kind,
         metric=config.metric,
         engine=None if kind == "exact" else approximate,
@@ -238,11 +248,13 @@ class Stages:
 
     vectors: Stage
     items: Stage
+    cells: Stage
     knn: Stage
     neighbors: Stage
     models: dict[str, tuple[Stage, Stage]]
     choices: list[Stage]
     engine: engine.EngineKind
+    join: JoinKind
     width: int
     stored: int
 
@@ -254,7 +266,7 @@ class Stages:
     def after_choices(self) -> list[Stage]:
         """All but what `auto` does first."""
         pairs = [stage for pair in self.models.values() for stage in pair]
-        return [self.vectors, self.items, self.knn, self.neighbors, *pairs]
+        return [self.vectors, self.items, self.cells, self.knn, self.neighbors, *pairs]
 
     @property
     def keys(self) -> dict[str, str]:
@@ -269,14 +281,17 @@ def all_stages(content: Content, plans: Sequence[ModelPlan], choices: Sequence[S
     width = max(plan.width(rows) for plan in plans)
     stored = max(plan.k_m for plan in plans)
     vectors = vectors_stage(content, first)
-    knn = knn_stage(vectors.key, kind, first)
-    lists = lists_key(vectors.key, knn.key, kind, first, width)
+    how = choose_join(first.join, rows, content.dimension, first.metric)
+    cells = cells_stage(vectors.key, kind == "ivf" or how == "cells")
+    knn = knn_stage(vectors.key, cells.key, kind, first)
+    lists = lists_key(vectors.key, how, first, width)
     # Recall is that of the first model's k_d.
-    recall_at = None if kind == "exact" else first.k_d
+    recall_at = None if how == "exact" else first.k_d
     neighbors = stage_key(NEIGHBORS, lists=lists, width=width, stored=stored, recall=recall_at)
     return Stages(
         vectors=vectors,
         items=items_stage(content),
+        cells=cells,
         knn=knn,
         neighbors=Stage(
             NEIGHBORS,
@@ -287,6 +302,7 @@ def all_stages(content: Content, plans: Sequence[ModelPlan], choices: Sequence[S
         models={plan.name: model_stages(plan, lists) for plan in plans},
         choices=list(choices),
         engine=kind,
+        join=how,
         width=width,
         stored=stored,
     )
@@ -299,7 +315,8 @@ def keys_of_added(manifest: Manifest, plan: ModelPlan) -> dict[str, str]:
     of metric l2 on the model that was the first.
     """
     known = manifest.stages
-    if manifest.engine != "exact" or manifest.metric == "l2" or not {VECTORS, KNN} <= set(known):
+    how = choose_join(plan.config.join, manifest.rows, manifest.dimension, manifest.metric)
+    if how != "exact" or manifest.metric == "l2" or VECTORS not in known:
         return {}
-    lists = lists_key(known[VECTORS], known[KNN], manifest.engine, plan.config)
+    lists = lists_key(known[VECTORS], how, plan.config)
     return {stage.name: stage.key for stage in model_stages(plan, lists)}

@@ -26,7 +26,16 @@ from kinfold.index.writing import FileWriter
 from kinfold.pipeline.events import BuildCallback, PlannedStage, StageEvent, State
 from kinfold.pipeline.marks import Mark, is_whole, mark_name, read_mark, write_mark
 from kinfold.pipeline.passes import FilePasses
-from kinfold.pipeline.stages import DIFFUSION, NEIGHBORS, WIDE, Outcome, Stage, Stages
+from kinfold.pipeline.stages import (
+    CELLS,
+    DIFFUSION,
+    KNN,
+    NEIGHBORS,
+    SCRATCH,
+    Outcome,
+    Stage,
+    Stages,
+)
 from kinfold.pipeline.taken import taken_result
 from kinfold.progress import ProgressCallback
 
@@ -105,6 +114,8 @@ class Shelf:
     def plan(self, stages: Stages) -> dict[str, Done | None]:
         """What is done of a build, stage by stage."""
         found = {stage.name: self.find(stage) for stage in stages}
+        if found[CELLS] is None and found[KNN] and found[NEIGHBORS]:
+            found[CELLS] = self.find(stages.cells, scratch=False)
         # Neighbours beyond those that a version keeps are made again only for who needs them.
         if found[NEIGHBORS] is None and all(
             found[stage.name] for stage in stages if stage.kind == DIFFUSION
@@ -121,8 +132,8 @@ class Workshop:
     writer:
         Of the version that is being made; holds the lock.
     resume:
-        Whether results are kept in the work folder until the version is published, and looked for
-        there and in the live version. Otherwise all is written into the version straight away.
+        Whether what is done is kept when the build ends early, and looked for there and in the
+        live version.
     fresh:
         With `resume`: do not look for anything that is there.
     """
@@ -163,15 +174,11 @@ class Workshop:
             return found
         self.told(StageEvent(stage.kind, stage.model, "started"))
         start = time.perf_counter()
-        writer = FileWriter(self._writer.path, self.shelf.files) if self._resume else self._writer
-        before = dict(writer.files)
+        writer = FileWriter(self._writer.path, self.shelf.files)
         try:
-            if self._resume:
-                self._remove_files_of(stage)
+            self._remove_files_of(stage)
             outcome = work(writer)
-            files = {name: info for name, info in writer.files.items() if name not in before}
-            if self._resume:
-                self._mark(stage, files, outcome)
+            self._mark(stage, writer.files, outcome)
         except BaseException:
             if self._resume:
                 self._remove_files_of(stage)
@@ -180,7 +187,7 @@ class Workshop:
                 self._remove()
             raise
         shutil.rmtree(self._place(stage), ignore_errors=True)
-        done = Done(writer.folder, files, outcome.result, outcome.measured)
+        done = Done(writer.folder, writer.files, outcome.result, outcome.measured)
         self.done[stage.name] = done
         seconds = time.perf_counter() - start
         self.told(StageEvent(stage.kind, stage.model, "done", seconds=round(seconds, 3)))
@@ -214,7 +221,7 @@ class Workshop:
         for done in self.done.values():
             if done.folder != self._writer.folder:
                 for name, info in done.files.items():
-                    if name != WIDE:
+                    if name not in SCRATCH:
                         self._writer.link(name, done.folder / name, info)
 
     def finish(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from kinfold.arrays import NOTHING, Float32s
+from kinfold.blocks import Passes
 from kinfold.kernels.compare import closeness_lists
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
@@ -36,7 +37,11 @@ class AlphaQe(SimilarityModel):
         return Cost(2e-8 * k_m + 1e-8 * self.n * dimension, 16 * k_m + 8 * dimension)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         ids, similarities = lists.ids[:, : self.n], lists.similarities[:, : self.n]

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from kinfold.arrays import NOTHING, AnyArray, Float32s, Floats
+from kinfold.blocks import Passes
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
 from kinfold.similarity.registry import Cost, SimilarityModel, register
@@ -45,7 +46,11 @@ class Boundary(SimilarityModel):
         return Cost(1e-7 * k_m + 1e-6 * dimension, 35 * k_m + 8 * dimension)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         rows = vectors.shape[0]

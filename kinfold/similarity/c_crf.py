@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from kinfold.arrays import Float32s
+from kinfold.blocks import Passes
 from kinfold.kernels.c_crf import denoise_lists
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
@@ -66,7 +67,11 @@ class CCrf(SimilarityModel):
         return Cost(24e-9 * k_m**2, 8 * k_m)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         out = np.empty(lists.ids.shape, dtype=np.float32)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-import numba
 import numpy as np
-import scipy.sparse as sp
 from pydantic import Field
 
-from kinfold.arrays import NOTHING, Float32s
+from kinfold.arrays import AnyArray, Float32s
+from kinfold.blocks import Arrays, Passes
 from kinfold.kernels.overlap import DIVERGENCE
 from kinfold.kernels.smoothing import smooth_rows
-from kinfold.kernels.sparse import masked_product
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
-from kinfold.similarity.reciprocal import expanded_sets, pattern
+from kinfold.similarity.bsd import Walk, affinity, affinity_on, diffused
+from kinfold.similarity.flat import (
+    Compared,
+    Flat,
+    NearMeans,
+    WalkSums,
+    blocks_of,
+    flat,
+    in_memory,
+    listed,
+    reading,
+)
+from kinfold.similarity.reciprocal import expanded_sets, reciprocal_sets
 from kinfold.similarity.registry import Cost, SimilarityModel, register
-from kinfold.similarity.rows import Rows, identity, index_arrays, row_means
 
 
 @register
@@ -66,87 +76,95 @@ class Cas(SimilarityModel):
         return Cost(seconds, 8 * self.keep + 20 * k_m + 200 * self.k1)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
-        threads = numba.get_num_threads()
-        out = self.rows(lists, threads).compare(lists.ids, DIVERGENCE, threads)
-        incoming = np.clip(lists.similarities, 0, 1)
-        out = (1 - self.omega) * out + self.omega * incoming
-        if self.power:
-            out *= incoming ** np.float32(self.power)
-        return np.asarray(out, dtype=np.float32)
-
-    def rows(self, lists: NeighborLists, threads: int) -> Rows:
-        """F': at most `keep` entries a row, each row summing to one."""
-        walk, symmetric = self.affinity(lists)
-        sets, clusters = expanded_sets(lists, self.k1, threads)
-        support = sp.csr_array(clusters + clusters.T)
-        support.sort_indices()
-        diffused = self.diffuse(symmetric, support, threads)
-        smooth = np.asarray(diffused.data, dtype=np.float64)
-        if self.nss:
-            smooth = np.empty(diffused.nnz)
-            smooth_rows(
-                *index_arrays(sets), *index_arrays(walk), walk.data.astype(np.float64),
-                *index_arrays(diffused), diffused.data, self.beta, threads, smooth,
-            )  # fmt: skip
-        same = identity(diffused.shape[0])
-        mean = self.mean_operator(lists, sets) if self.propagate else same
-        smoothed = sp.csr_array((smooth, diffused.indices, diffused.indptr), shape=diffused.shape)
-        return Rows.product(
-            walk if self.propagate else same, mean, smoothed, self.keep, threads, normalise=True
-        )
-
-    def affinity(self, lists: NeighborLists) -> tuple[sp.csr_array, sp.csr_array]:
-        """(D^-1 W, D^-1/2 W D^-1/2) of the symmetrised k1-NN graph, each item its own neighbour."""
-        chosen = lists.first(self.k1)
-        distance = 2 * np.maximum(1 - np.clip(chosen.similarities, -1, 1), 0).astype(np.float64)
-        farthest = distance[:, -1][np.isfinite(distance[:, -1])]
-        scale = self.sigma**2 if self.sigma else float(np.median(farthest)) or 1.0
-        rows = chosen.ids.shape[0]
-        found = chosen.ids != NOTHING
-        left = np.repeat(np.arange(rows), chosen.k).reshape(rows, chosen.k)[found]
-        right = chosen.ids[found].astype(np.int64)
-        weights = sp.csr_array(
-            (np.exp(-distance[found] / scale), (left, right)), shape=(rows, rows)
-        )
-        weights = weights.maximum(weights.T) + sp.eye_array(rows)
-        degree = np.asarray(weights.sum(axis=1)).ravel()
-        root = sp.diags_array(1 / np.sqrt(degree))
-        walk = sp.csr_array(sp.diags_array(1 / degree) @ weights)
-        symmetric = sp.csr_array(root @ weights @ root)
-        return walk, symmetric
-
-    def diffuse(self, symmetric: sp.csr_array, support: sp.csr_array, threads: int) -> sp.csr_array:
-        """BSD: F <- alpha/2 (S F + F S) + (1 - alpha) E on the support, from F = E."""
-        if not self.bsd:
-            kept = sp.csr_array(symmetric.multiply(support))
-            kept.sort_indices()
-            return kept
-        alpha = 1 / (1 + self.mu)
-        rows = support.shape[0]
-        result = support.astype(np.float64)
-        own = (result.indices == np.repeat(np.arange(rows), np.diff(result.indptr))).astype(float)
-        place = sp.csr_array(
-            (np.arange(result.nnz), result.indices, result.indptr), shape=result.shape
-        )
-        mirror = sp.csr_array(place.T.tocsr())
-        mirror.sort_indices()
-        result.data = own.copy()
-        product = np.empty(result.nnz)
-        left = (*index_arrays(symmetric), symmetric.data)
-        middle = index_arrays(result)
-        for _ in range(self.iterations):
-            masked_product(*left, *middle, result.data, threads, product)
-            fresh = 0.5 * alpha * (product + product[mirror.data]) + (1 - alpha) * own
-            change = float(np.abs(fresh - result.data).max())
-            result.data = fresh
-            if change <= self.tolerance * float(fresh.max()):
-                break
+        passes = passes or in_memory()
+        arrays = listed(lists) | self.rows(lists, passes).named("rows")
+        compared = Compared(DIVERGENCE, self.omega, self.power)
+        result: Float32s = passes.run("compared", compared, arrays, blocks_of(lists))[
+            "similarities"
+        ]
         return result
 
-    def mean_operator(self, lists: NeighborLists, sets: sp.csr_array) -> sp.csr_array:
-        """(kappa mean over R(i, k1) + mean over N(i, k2)) / (kappa + 1) as a CSR matrix."""
-        near = pattern(lists, self.k2 - 1)
-        return sp.csr_array((self.kappa * row_means(sets) + row_means(near)) / (self.kappa + 1))
+    def rows(self, lists: NeighborLists, passes: Passes) -> Flat:
+        """F': at most `keep` entries a row, each row summing to one."""
+        blocks = blocks_of(lists)
+        pairs = reciprocal_sets(lists, self.k1, passes)
+        clusters = expanded_sets(lists, pairs, passes, both=True)
+        sets = pairs.sets
+        del pairs
+        walk = affinity(lists, self.k1, self.scale(lists), passes)
+        rows = self.diffuse(lists, walk, clusters, passes)
+        del clusters
+        if self.nss:
+            smooth = passes.run(
+                "smooth",
+                Smoothed(self.beta),
+                sets.named("sets") | walk.named() | rows.named("rows"),
+                blocks,
+            )
+            rows = rows._replace(values=smooth["values"])
+        rows = rows._replace(values=rows.values.astype(np.float32, copy=False))
+        if not self.propagate:
+            # The mean over the item alone: its own row, cut and scaled.
+            alone = NearMeans(0, keep=self.keep, normalise=True)
+            arrays = listed(lists) | rows.named("rows")
+            return flat(passes.run("rows", alone, arrays, blocks), "rows")
+        arrays = listed(lists) | sets.named("sets") | rows.named("rows")
+        del sets, rows
+        mixed = flat(
+            passes.run("mixed", NearMeans(self.k2 - 1, self.kappa), arrays, blocks), "rows"
+        )
+        arrays = walk.walk.named("walk") | mixed.named("rows")
+        del walk, mixed
+        return flat(passes.run("rows", WalkSums(self.keep), arrays, blocks), "rows")
+
+    def scale(self, lists: NeighborLists) -> float:
+        """sigma²: by which squared distances are divided."""
+        if self.sigma:
+            return self.sigma**2
+        farthest = lists.first(self.k1).similarities[:, -1]
+        distance = 2 * (1 - np.clip(farthest[np.isfinite(farthest)], -1, 1)).astype(np.float64)
+        return float(np.median(distance)) or 1.0
+
+    def diffuse(self, lists: NeighborLists, walk: Walk, clusters: Flat, passes: Passes) -> Flat:
+        """F on the clusters; with BSD off, S on those of its entries that are inside."""
+        if not self.bsd:
+            return affinity_on(lists, walk, clusters, passes)
+        return diffused(
+            lists,
+            walk,
+            clusters,
+            alpha=1 / (1 + self.mu),
+            iterations=self.iterations,
+            tolerance=self.tolerance,
+            passes=passes,
+        )
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """NSS: rows of F made to agree with the item's confident neighbours.
+
+    Reads ``sets``, ``walk``, ``degrees`` and ``rows``; gives ``values`` on the pattern of the rows.
+    """
+
+    beta: float
+
+    def __call__(self, arrays: Arrays, begin: int, end: int, threads: int) -> dict[str, AnyArray]:
+        """See `BlockTask`."""
+        read = reading(arrays)
+        indptr = read["rows_indptr"]
+        out = np.empty(indptr[end] - indptr[begin], dtype=np.float32)
+        smooth_rows(
+            read["sets_indptr"], read["sets_columns"],
+            read["walk_indptr"], read["walk_columns"], read["walk_values"], read["degrees"],
+            indptr, read["rows_columns"], read["rows_values"],
+            self.beta, int(np.diff(indptr[begin : end + 1]).max()), begin, end, threads, out,
+        )  # fmt: skip
+        return {"values": out}

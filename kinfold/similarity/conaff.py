@@ -10,12 +10,12 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from kinfold.arrays import NOTHING, Float32s
+from kinfold.blocks import Passes
 from kinfold.kernels.overlap import COSINE
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
-from kinfold.similarity.reciprocal import pattern
 from kinfold.similarity.registry import Cost, SimilarityModel, register
-from kinfold.similarity.rows import Rows, identity
+from kinfold.similarity.rows import Rows, identity, pattern
 
 
 @register
@@ -45,7 +45,11 @@ class ConAff(SimilarityModel):
         return Cost(1e-7 * self.keep * self.layers, 42 * self.keep + 90 * self.k1 + 8 * k_m)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         threads = numba.get_num_threads()

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from kinfold.arrays import Float32s
+from kinfold.blocks import Passes
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
 from kinfold.similarity.registry import Cost, SimilarityModel, register
@@ -23,7 +24,11 @@ class Cosine(SimilarityModel):
         return Cost(0.0, 4 * k_m)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         result: Float32s = np.clip(lists.similarities, 0.0, 1.0)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-import numba
 import numpy as np
-import scipy.sparse as sp
 from pydantic import Field
 
-from kinfold.arrays import NOTHING, Float32s
+from kinfold.arrays import AnyArray, Float32s
+from kinfold.blocks import Arrays, Passes
+from kinfold.kernels.clusters import encode_rows
 from kinfold.kernels.overlap import JACCARD
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
-from kinfold.similarity.reciprocal import expanded_sets, pattern
+from kinfold.similarity.flat import (
+    Compared,
+    NearMeans,
+    blocks_of,
+    flat,
+    in_memory,
+    listed,
+    packed,
+    reading,
+)
+from kinfold.similarity.reciprocal import expanded_sets, reciprocal_sets
 from kinfold.similarity.registry import Cost, SimilarityModel, register
-from kinfold.similarity.rows import Rows, identity, row_means
 
 
 @register
@@ -52,29 +62,48 @@ class KReciprocal(SimilarityModel):
         return Cost(4e-7 * k_m, 105 * k_m + 3 * self.keep)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
-        threads = numba.get_num_threads()
-        _, grown = expanded_sets(lists, self.k1, threads)
-        encoded = row_means(sp.csr_array(grown.multiply(_weights(lists))))
-        mean = row_means(pattern(lists, self.k2 - 1))
-        rows = Rows.product(
-            identity(encoded.shape[0]), mean, encoded, self.keep, threads, normalise=True
-        )
-        overlap = rows.compare(lists.ids, JACCARD, threads)
-        result: Float32s = (1 - self.lambda_) * overlap + self.lambda_ * np.clip(
-            lists.similarities, 0, 1
-        )
-        return result.astype(np.float32)
+        passes = passes or in_memory()
+        sets = reciprocal_sets(lists, self.k1, passes)
+        blocks = blocks_of(lists)
+        grown = expanded_sets(lists, sets, passes, both=False)
+        del sets
+        arrays = listed(lists) | grown.named("grown")
+        encoded = flat(passes.run("encoded", Encoded(), arrays, blocks), "encoded")
+        arrays = listed(lists) | encoded.named("rows")
+        means = NearMeans(self.k2 - 1, keep=self.keep, normalise=True)
+        rows = flat(passes.run("means", means, arrays, blocks), "rows")
+        arrays = listed(lists) | rows.named("rows")
+        del encoded, grown
+        compared = Compared(JACCARD, self.lambda_)
+        result: Float32s = passes.run("compared", compared, arrays, blocks)["similarities"]
+        return result
 
 
-def _weights(lists: NeighborLists) -> sp.csr_array:
-    """exp(-d) of every pair that is in a list, the item itself at distance 0."""
-    rows, width = lists.ids.shape
-    found = lists.ids != NOTHING
-    distance = 2 * (1 - np.clip(lists.similarities[found], -1, 1).astype(np.float64))
-    left = np.repeat(np.arange(rows), width).reshape(rows, width)[found]
-    right = lists.ids[found].astype(np.int64)
-    weights = sp.csr_array((np.exp(-distance), (left, right)), shape=(rows, rows))
-    return sp.csr_array(weights.maximum(weights.T) + sp.eye_array(rows))
+@dataclass(frozen=True)
+class Encoded:
+    """V_ij = exp(-d(i, j)) on R*(i), rows summing to one; 1 for the item itself.
+
+    Pairs that are in neither list are left out. Reads ``ids``, ``similarities`` and ``grown``;
+    gives ``encoded``.
+    """
+
+    def __call__(self, arrays: Arrays, begin: int, end: int, threads: int) -> dict[str, AnyArray]:
+        """See `BlockTask`."""
+        read = reading(arrays)
+        indptr = read["grown_indptr"]
+        begins = indptr[begin : end + 1] - indptr[begin]
+        columns = np.empty(begins[-1], dtype=np.uint32)
+        values = np.empty(begins[-1], dtype=np.float32)
+        lengths = np.empty(end - begin, dtype=np.int64)
+        encode_rows(
+            read["ids"], read["similarities"], indptr, read["grown_columns"],
+            begin, end, threads, columns, values, lengths,
+        )  # fmt: skip
+        return packed("encoded", begins, lengths, threads, columns=columns, values=values)

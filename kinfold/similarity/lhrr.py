@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from kinfold.arrays import NOTHING, AnyArray, Float32s, Floats, UInt32s
+from kinfold.blocks import Passes
 from kinfold.kernels.overlap import COSINE
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
@@ -63,7 +64,11 @@ class Lhrr(SimilarityModel):
         return Cost(50e-6, 66 * self.keep + 20 * k_m)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         threads = numba.get_num_threads()

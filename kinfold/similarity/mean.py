@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from kinfold.arrays import Float32s
+from kinfold.blocks import Named, Passes
 from kinfold.config import NamedSpec, SimilaritySpec
 from kinfold.errors import KinfoldError
 from kinfold.neighbors import NeighborLists
@@ -71,14 +72,19 @@ class Mean(SimilarityModel):
         return Cost(sum(c.seconds for c in costs), max(c.memory for c in costs) + 8 * k_m)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         total = np.zeros(lists.similarities.shape, dtype=np.float32)
         for number, member in enumerate(self.members):
             if number:
                 progress(Progress("similarity", number, len(self.members), "models"))
-            total += member.recalculate(lists, vectors)
+            own = Named(passes, f"{number}-{member.name}") if passes else None
+            total += member.recalculate(lists, vectors, passes=own)
         total /= np.float32(len(self.members))
         if self.power > 0:
             total *= np.clip(lists.similarities, 0, 1) ** np.float32(self.power)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from kinfold.affinity import build_graph
 from kinfold.arrays import NOTHING, Float32s
+from kinfold.blocks import Passes
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
 from kinfold.similarity.registry import Cost, SimilarityModel, register
@@ -46,7 +47,11 @@ class Rdp(SimilarityModel):
         return Cost(2e-7 * self.iterations * self.keep, 72 * self.keep + 8 * k_m)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         threads = numba.get_num_threads()

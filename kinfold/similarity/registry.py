@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kinfold.arrays import Float32s
+from kinfold.blocks import Named, Passes
 from kinfold.config import SimilaritySpec, describe
 from kinfold.errors import InputError, UnknownNameError
 from kinfold.kernels.compare import order_lists
@@ -57,7 +58,11 @@ class SimilarityModel(BaseModel, ABC):
 
     @abstractmethod
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """Re-calculate similarities.
 
@@ -67,6 +72,9 @@ class SimilarityModel(BaseModel, ABC):
             (n, k_m) neighbours; must not be changed.
         vectors:
             (n, d) float32, as the metric prepared them.
+        passes:
+            What a model that works row block by row block runs its passes by; None: in memory,
+            with the threads that Numba is given. The others ignore it.
 
         Returns
         -------
@@ -109,12 +117,20 @@ def apply_models(
     lists: NeighborLists,
     vectors: Float32s,
     progress: ProgressCallback = silent,
+    passes: Passes | None = None,
 ) -> NeighborLists:
-    """Apply models one after the other, each list put back in descending order after each."""
+    """Apply models one after the other, each list put back in descending order after each.
+
+    Passes of the models are run by `passes`, under names that begin with the model's number in the
+    chain and its name; None: in memory.
+    """
     chain = list(models)
     for number, model in enumerate(chain):
         part = _part(progress, number, len(chain))
-        similarities = model.recalculate(lists, vectors, part)
+        own = Named(passes, f"{number}-{model.name}") if passes else None
+        similarities = model.recalculate(lists, vectors, part, own)
+        if not similarities.flags.writeable:
+            similarities = similarities.copy()
         ids = lists.ids.copy()
         order_lists(ids, similarities)
         lists = NeighborLists(ids, np.asarray(similarities, dtype=np.float32))

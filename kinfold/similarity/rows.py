@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from kinfold.arrays import AnyArray, Float32s, Int64s, UInt32s
+from kinfold.arrays import NOTHING, AnyArray, Float32s, Int64s, UInt32s, as_unsigned
 from kinfold.kernels.overlap import compare_lists
 from kinfold.kernels.sparse import chained_rows
+from kinfold.neighbors import NeighborLists
 from kinfold.validate import row_chunks
 
 
@@ -96,10 +97,8 @@ def arrays_of(matrix: sp.csr_array) -> tuple[AnyArray, AnyArray, AnyArray]:
 
 
 def index_arrays(matrix: sp.csr_array) -> tuple[AnyArray, AnyArray]:
-    """(indptr, indices) as kernels take them: unsigned, int32 indices without a copy."""
-    short = matrix.indices.dtype == np.int32
-    indices = matrix.indices.view(np.uint32) if short else matrix.indices.astype(np.uint32)
-    return matrix.indptr.astype(np.uint64), indices
+    """(indptr, indices) as kernels take them: unsigned, without a copy where they are as wide."""
+    return as_unsigned(matrix.indptr, 8), as_unsigned(matrix.indices, 4)
 
 
 def identity(rows: int) -> sp.csr_array:
@@ -107,8 +106,13 @@ def identity(rows: int) -> sp.csr_array:
     return sp.eye_array(rows, dtype=np.float32, format="csr")
 
 
-def row_means(matrix: sp.csr_array) -> sp.csr_array:
-    """Rows scaled to sum to one; empty rows stay empty."""
-    sums = np.asarray(matrix.sum(axis=1)).ravel()
-    scale = np.divide(1.0, sums, out=np.zeros(sums.shape), where=sums > 0)
-    return sp.csr_array(sp.diags_array(scale) @ matrix)
+def pattern(lists: NeighborLists, k: int) -> sp.csr_array:
+    """(n, n) CSR of ones: N(i, k) and i itself."""
+    ids = lists.ids[:, :k]
+    rows = ids.shape[0]
+    found = ids != NOTHING
+    left = np.repeat(np.arange(rows), ids.shape[1]).reshape(ids.shape)[found]
+    right = ids[found].astype(np.int64)
+    own = np.arange(rows)
+    left, right = np.concatenate([left, own]), np.concatenate([right, own])
+    return sp.csr_array((np.ones(left.size, np.float32), (left, right)), shape=(rows, rows))

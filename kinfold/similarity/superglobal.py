@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from kinfold.arrays import Float32s
+from kinfold.blocks import Passes
 from kinfold.kernels.superglobal import refine_lists
 from kinfold.neighbors import NeighborLists
 from kinfold.progress import ProgressCallback, silent
@@ -45,7 +46,11 @@ class SuperGlobal(SimilarityModel):
         return Cost(2e-7 * k_m + 4e-11 * k_m**2 * (100 + dimension), 4 * k_m)
 
     def recalculate(
-        self, lists: NeighborLists, vectors: Float32s, progress: ProgressCallback = silent
+        self,
+        lists: NeighborLists,
+        vectors: Float32s,
+        progress: ProgressCallback = silent,
+        passes: Passes | None = None,
     ) -> Float32s:
         """See `SimilarityModel.recalculate`."""
         out = np.empty(lists.ids.shape, dtype=np.float32)

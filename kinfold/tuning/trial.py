@@ -10,7 +10,7 @@ from kinfold.arrays import Float32s, Int64s
 from kinfold.config import BuildConfig, Metric
 from kinfold.diffusion import Solving, diffuse
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, NeighborLists, scaled_measure, self_join
+from kinfold.neighbors import NeighborLists, scaled_measure, self_join
 from kinfold.search.seeds import seed_weights
 from kinfold.similarity import apply_models, resolve
 from kinfold.similarity.width import list_width
@@ -37,8 +37,7 @@ class Trial:
         """
         self._vectors, self._threads = vectors, threads
         self._measure = Measure(metric)
-        engine = ExactEngine(vectors, self._measure)
-        self._raw = self_join(engine, vectors, self._measure, width)
+        self._raw = self_join(vectors, self._measure, width)
         self._closeness = closeness_of(queries, vectors, self._measure)
         self.nearest: Int64s = np.argsort(-self._closeness, axis=1, kind="stable")
         self._recalculated: dict[tuple[str, int, int], NeighborLists] = {}

@@ -10,7 +10,7 @@ from benchmarks.cas import agreement
 from benchmarks.dense_cas import dense_cas
 from benchmarks.galleries import curved_manifolds
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, self_join
+from kinfold.neighbors import self_join
 from kinfold.similarity.cas import Cas
 
 ROWS = 240
@@ -24,7 +24,7 @@ def vectors():
 
 def lists_of(vectors, k):
     measure = Measure("cosine")
-    return self_join(ExactEngine(vectors, measure), vectors, measure, k)
+    return self_join(vectors, measure, k)
 
 
 def test_it_is_the_oracle_when_it_iterates_long_enough(vectors):

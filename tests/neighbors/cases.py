@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, FaissEngine
+from kinfold.neighbors import ExactEngine, FaissEngine, ambient_passes, make_cells
+from kinfold.progress import silent
 from kinfold.validate import normalised
 
 METRICS = ["cosine", "l2", "inner_product"]
@@ -28,6 +29,11 @@ def ready(vectors, metric):
 def engine_of(kind, vectors, measure):
     if kind == "exact":
         return ExactEngine(vectors, measure)
-    engine = FaissEngine.empty(kind, vectors, measure)
+    if kind == "ivf":
+        cells = make_cells(vectors, ambient_passes(silent, "cells"))
+        engine = FaissEngine.of_cells(cells.centroids, measure)
+        engine.add_to(cells.nearest[:, 0], vectors)
+        return engine
+    engine = FaissEngine.graph(vectors.shape[1], measure)
     engine.add(vectors)
     return engine

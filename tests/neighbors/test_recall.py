@@ -7,9 +7,9 @@ import pytest
 
 import kinfold
 from kinfold.arrays import NOTHING
-from kinfold.neighbors import ExactEngine, NeighborLists, estimate_recall, self_join
+from kinfold.neighbors import NeighborLists, estimate_recall, self_join
 
-from .cases import METRICS, clustered, engine_of, ready
+from .cases import METRICS, clustered, ready
 
 K = 10
 
@@ -22,13 +22,12 @@ def true_recall(lists, exact):
 @pytest.fixture(scope="module", params=METRICS)
 def gallery(request):
     vectors, measure = ready(clustered(3000, 32), request.param)
-    return vectors, measure, self_join(ExactEngine(vectors, measure), vectors, measure, K)
+    return vectors, measure, self_join(vectors, measure, K)
 
 
-@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
-def test_recall_and_its_estimate(gallery, kind):
+def test_recall_and_its_estimate(gallery):
     vectors, measure, exact = gallery
-    lists = self_join(engine_of(kind, vectors, measure), vectors, measure, K)
+    lists = self_join(vectors, measure, K, how="cells")
     recall = true_recall(lists, exact)
     assert recall >= 0.9
     assert estimate_recall(lists, vectors, measure, K) == pytest.approx(recall, abs=0.05)
@@ -53,18 +52,18 @@ def test_the_estimate_follows_the_truth_downwards(gallery, share):
 
 
 def test_the_manifest_says_how_many_were_found(tmp_path):
-    """Without clusters an inverted file misses many, and the index must not hide it."""
-    vectors = np.random.default_rng(0).normal(size=(2000, 32))
+    """Without clusters cells miss many, and the index must not hide it."""
+    vectors = np.random.default_rng(0).normal(size=(3000, 64))
     recall = {}
-    for kind in ("ivf", "exact"):
-        config = kinfold.BuildConfig(neighbors=kind, k_d=K, max_row=20)
+    for kind in ("cells", "exact"):
+        config = kinfold.BuildConfig(join=kind, k_d=K, max_row=20)
         index = kinfold.build(vectors, tmp_path / kind, config=config)
         recall[kind] = index.manifest.neighbor_recall
     gallery, measure = ready(vectors, "cosine")
-    exact = self_join(ExactEngine(gallery, measure), gallery, measure, K)
-    found = self_join(engine_of("ivf", gallery, measure), gallery, measure, K)
+    exact = self_join(gallery, measure, K)
+    found = self_join(gallery, measure, 2 * K, how="cells").first(K)
     assert true_recall(found, exact) < 0.9
-    assert recall["ivf"] == pytest.approx(true_recall(found, exact), abs=0.05)
+    assert recall["cells"] == pytest.approx(true_recall(found, exact), abs=0.05)
     assert recall["exact"] == 1
 
 
@@ -75,5 +74,5 @@ def test_duplicates_cost_nothing():
     last = group[:, None] + 29 - np.arange(K + 1)
     ids = np.array([[j for j in row if j != i][:K] for i, row in enumerate(last)], dtype=np.uint32)
     values = np.full(ids.shape, 2.0, dtype=np.float32)
-    values[:] = self_join(ExactEngine(vectors, measure), vectors, measure, K).similarities
+    values[:] = self_join(vectors, measure, K).similarities
     assert estimate_recall(NeighborLists(ids, values), vectors, measure, K) == 1.0

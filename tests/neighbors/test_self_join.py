@@ -18,7 +18,7 @@ from .cases import METRICS, clustered, ready
 
 def exact(vectors, metric, k):
     vectors, measure = ready(vectors, metric)
-    return self_join(ExactEngine(vectors, measure), vectors, measure, k)
+    return self_join(vectors, measure, k)
 
 
 def expected(vectors, metric, k):
@@ -96,17 +96,17 @@ def test_a_large_batch_is_its_queries_one_by_one(metric):
 def test_batches_of_the_join_change_nothing(monkeypatch):
     vectors = clustered(500, 8)
     whole = exact(vectors, "cosine", 7)
-    monkeypatch.setitem(self_join.__globals__, "BATCH_ROWS", 64)
+    monkeypatch.setattr("kinfold.neighbors.exact_join.BATCH_ROWS", 64)
     parts = exact(vectors, "cosine", 7)
     np.testing.assert_array_equal(parts.ids, whole.ids)
     np.testing.assert_array_equal(parts.similarities, whole.similarities)
 
 
 def test_progress_counts_rows(monkeypatch):
-    monkeypatch.setitem(self_join.__globals__, "BATCH_ROWS", 64)
+    monkeypatch.setattr("kinfold.neighbors.exact_join.BATCH_ROWS", 64)
     seen = []
     vectors, measure = ready(clustered(150, 8), "l2")
-    self_join(ExactEngine(vectors, measure), vectors, measure, 3, seen.append)
+    self_join(vectors, measure, 3, progress=seen.append)
     assert [(event.phase, event.done, event.total) for event in seen] == [
         ("neighbors", 64, 150),
         ("neighbors", 128, 150),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from oracles import models as oracle
 
 from kinfold.affinity import build_graph
 from kinfold.config import SimilaritySpec
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, NeighborLists, self_join
+from kinfold.neighbors import NeighborLists, self_join
 from kinfold.similarity import resolve
+from kinfold.similarity.bsd import affinity
 from kinfold.similarity.cas import Cas
-from kinfold.similarity.reciprocal import expanded_sets
+from kinfold.similarity.flat import in_memory
+from kinfold.similarity.reciprocal import expanded_sets, reciprocal_sets
 from kinfold.validate import normalised
 
 SIZES = [(40, 8, 0), (90, 16, 1), (120, 6, 2)]
@@ -29,13 +32,18 @@ def gallery(request):
 
 def whole(vectors):
     measure = Measure("cosine")
-    engine = ExactEngine(vectors, measure)
-    lists = self_join(engine, vectors, measure, len(vectors) - 1)
+    lists = self_join(vectors, measure, len(vectors) - 1)
     return lists, *oracle.full_of(lists, len(vectors))
 
 
 def listed(matrix, lists):
     return np.take_along_axis(matrix, lists.ids.astype(np.int64), axis=1)
+
+
+def dense(rows, n):
+    return sp.csr_array(
+        (rows.values, rows.columns.astype(np.int64), rows.indptr), shape=(n, n)
+    ).toarray()
 
 
 def model(name, **parameters):
@@ -68,15 +76,18 @@ def test_cas(gallery, k1, k2, mu, beta, kappa):
 def test_bsd_satisfies_the_lyapunov_equation_inside_the_clusters(gallery, alpha):
     lists, _, _ = whole(gallery)
     cas = Cas(k1=8, mu=1 / alpha - 1, tolerance=1e-13, iterations=20_000)
-    _, symmetric = cas.affinity(lists)
-    _, clusters = expanded_sets(lists, 8, 1)
-    support = clusters + clusters.T
-    support.sort_indices()
-    f = cas.diffuse(symmetric, support, 1).toarray()
-    s, n = symmetric.toarray(), len(gallery)
+    passes, n = in_memory(), len(gallery)
+    walk = affinity(lists, 8, cas.scale(lists), passes)
+    clusters = expanded_sets(lists, reciprocal_sets(lists, 8, passes), passes, both=True)
+    support = dense(clusters._replace(values=np.ones(clusters.columns.size)), n)
+    np.testing.assert_array_equal(support, support.T)
+    f = dense(cas.diffuse(lists, walk, clusters, passes), n)
+    roots = 1 / np.sqrt(walk.degrees)
+    # To the last bit what the kernel multiplies by: float32.
+    s = (dense(walk.walk, n) * np.outer(roots, roots)).astype(np.float32).astype(np.float64)
     step = np.eye(n) - alpha * s
     residual = step @ f + f @ step - 2 * (1 - alpha) * np.eye(n)
-    inside = support.toarray() > 0
+    inside = support > 0
     assert np.abs(residual[inside]).max() < 1e-9
     assert not f[~inside].any()
     np.testing.assert_allclose(f, f.T, atol=1e-15)

@@ -10,7 +10,7 @@ from kinfold.arrays import NOTHING
 from kinfold.config import SimilaritySpec
 from kinfold.errors import InputError
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, NeighborLists, self_join
+from kinfold.neighbors import NeighborLists, self_join
 from kinfold.similarity import resolve
 from kinfold.validate import normalised
 
@@ -24,7 +24,7 @@ def gallery(rows, dimension, seed):
 
 def lists_of(vectors, k):
     measure = Measure("cosine")
-    return self_join(ExactEngine(vectors, measure), vectors, measure, k)
+    return self_join(vectors, measure, k)
 
 
 def model(**parameters):

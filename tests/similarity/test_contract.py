@@ -13,7 +13,7 @@ from kinfold.arrays import NOTHING
 from kinfold.config import SimilaritySpec
 from kinfold.errors import InputError, UnknownNameError
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, NeighborLists, self_join
+from kinfold.neighbors import NeighborLists, self_join
 from kinfold.similarity import (
     SimilarityModel,
     apply_models,
@@ -42,7 +42,7 @@ def gallery(request):
 def lists_of(vectors, k=K_M):
     prepared = normalised(np.asarray(vectors, dtype=np.float32), "vectors", 0)
     measure = Measure("cosine")
-    return self_join(ExactEngine(prepared, measure), prepared, measure, k), prepared
+    return self_join(prepared, measure, k), prepared
 
 
 def width(model):

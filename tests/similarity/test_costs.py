@@ -10,7 +10,7 @@ import pytest
 from benchmarks.galleries import curved_manifolds
 from kinfold.config import SimilaritySpec
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, NeighborLists, self_join
+from kinfold.neighbors import NeighborLists, self_join
 from kinfold.similarity import SimilarityModel, model_names, resolve
 
 ROWS, WIDEST = 6000, 60
@@ -28,7 +28,7 @@ STATED = [
 def gallery():
     vectors = curved_manifolds(ROWS, 32, queries=10).vectors
     measure = Measure("cosine")
-    return self_join(ExactEngine(vectors, measure), vectors, measure, WIDEST), vectors
+    return self_join(vectors, measure, WIDEST), vectors
 
 
 def peak(model, lists, vectors):

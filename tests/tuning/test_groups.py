@@ -8,7 +8,7 @@ import pytest
 from kinfold.evaluate import score_by_labels
 from kinfold.kernels.communities import spread_labels
 from kinfold.metric import Measure
-from kinfold.neighbors import ExactEngine, self_join
+from kinfold.neighbors import self_join
 from kinfold.tuning.by_gallery import MARGIN, decide
 from kinfold.tuning.groups import (
     GROUPINGS,
@@ -33,7 +33,7 @@ def blobs() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("grouping", GROUPINGS)
 def test_no_group_mixes_blobs(grouping):
     points, labels = blobs()
-    ids = self_join(ExactEngine(points, Measure("l2")), points, Measure("l2"), 20).ids
+    ids = self_join(points, Measure("l2"), 20).ids
     groups = group_items(ids, grouping)
     assert all(len(set(labels[groups == group])) == 1 for group in set(groups))
     assert len(set(groups)) < 75

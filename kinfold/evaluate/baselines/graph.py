@@ -11,13 +11,13 @@ from scipy.sparse.csgraph import connected_components
 from kinfold.arrays import AnyArray, Bools, Float32s, Floats, Int64s
 from kinfold.evaluate.baselines.order import best_first
 from kinfold.metric import Measure, power
-from kinfold.neighbors import ExactEngine, NeighborLists, self_join
+from kinfold.neighbors import NeighborLists, self_join
 
 
 def gallery_lists(gallery: Float32s, k: int) -> NeighborLists:
     """The min(k, n - 1) nearest others of every item, exact."""
     measure = Measure("cosine")
-    return self_join(ExactEngine(gallery, measure), gallery, measure, min(k, len(gallery) - 1))
+    return self_join(gallery, measure, min(k, len(gallery) - 1))
 
 
 @dataclass(frozen=True, slots=True)
