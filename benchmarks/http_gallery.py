@@ -42,6 +42,7 @@ def _matrix(index: kinfold.Index) -> sparse.csr_matrix:
     indptr = np.concatenate([[0], np.cumsum([columns.size for columns, _ in rows])])
     columns = np.concatenate([columns for columns, _ in rows]).astype(np.int32)
     values = np.concatenate([values for _, values in rows])
-    scales = np.asarray(index._stored.models["default"].scales)
+    model = index._stored.models["default"]
+    scales = np.asarray(model.scales)[model.places]
     values = values * scales[columns] * np.repeat(scales, np.diff(indptr))
     return sparse.csr_matrix((values, columns, indptr), shape=(len(index), len(index)))

@@ -12,17 +12,13 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.common import finish, seconds
 from benchmarks.galleries import curved_manifolds
-from kinfold.diffusion import diffuse
+from kinfold.arrays import AnyArray
+from kinfold.blocks import LocalRunner
+from kinfold.diffusion import DiffuseNearest, LocalOrder, Solving
 from kinfold.threads import available_cores, limited_threads
 
 T, K_D, ALPHA, TOLERANCE = 1000, 50, 0.99, 1e-6
-SETTINGS = {
-    "alpha": ALPHA,
-    "max_row": T,
-    "mass": 1.0,
-    "tolerance": TOLERANCE,
-    "max_iterations": 1000,
-}
+SOLVING = Solving(ALPHA, max_row=T, mass=1.0, tolerance=TOLERANCE, max_iterations=1000)
 OURS, THEIRS, REPEATS = 4000, 150, 5
 
 
@@ -35,14 +31,17 @@ def main() -> None:
     ids, similarities = peers.neighbors(gallery.vectors, T - 1)
     matrix = peers.affinity(ids, similarities, K_D, 3.0)
     cores = available_cores()
-    nearest = ids[:OURS].astype(np.uint32)
+    slots = np.arange(arguments.rows, dtype=np.uint32)
+    as_it_is = LocalOrder(slots, slots, np.array([0, arguments.rows]))
+    arrays = as_it_is.relabelled(matrix) | {
+        "nearest": ids.astype(np.uint32), "order": slots, "places": slots,
+    }  # fmt: skip
 
-    def ours(threads: int, count: int = OURS) -> list[float]:
+    def ours(threads: int, count: int = OURS) -> dict[str, AnyArray]:
         """The first rows by our kernel; S is the whole graph, only `count` rows are computed."""
-        blocks = diffuse(
-            matrix, **SETTINGS, threads=threads, nearest=nearest[:count], rows=np.arange(count)
-        )
-        return [float(block.values.sum()) for block in blocks]
+        runner = LocalRunner(threads)
+        (rows,) = runner.run(DiffuseNearest(SOLVING), arrays, [(0, count)])
+        return rows
 
     results = []
     compared = np.arange(THEIRS)
@@ -64,16 +63,15 @@ def main() -> None:
             )
             ratios.append(peer[-1] / own[-1])
     error = 0.0
-    block = next(
-        iter(diffuse(matrix, **SETTINGS, threads=cores, nearest=nearest[:THEIRS], rows=compared))
-    )
+    found = ours(cores, THEIRS)
+    ends = np.cumsum(found["length"])
     for row, (columns, values, _) in enumerate(
         peers.diffusion_rows(matrix, ids, compared, ALPHA, TOLERANCE, cores)
     ):
         dense = np.zeros(arguments.rows)
         dense[columns] = values
-        begin, end = block.indptr[row], block.indptr[row + 1]
-        dense[block.columns[begin:end]] -= block.values[begin:end]
+        begin, end = ends[row] - found["length"][row], ends[row]
+        dense[found["columns"][begin:end]] -= found["values"][begin:end]
         error = max(error, float(np.abs(dense).max() / np.abs(values).max()))
     results.append({"what": "kinfold", "µs a row": 1e6 * float(np.median(own)), "ratio": 1.0})
     results.append(

@@ -48,7 +48,7 @@ def configs(draw):
         "max_row": st.integers(1, 100_000),
         "mass": st.one_of(st.just(1.0), unit),
         "max_iterations": st.integers(1, 10**9),
-        "dtype": st.sampled_from(["float16", "float32"]),
+        "dtype": st.sampled_from(["float8", "float16", "float32"]),
         "k_q": st.integers(1, 10**6),
         "seeds": st.sampled_from(["plain", "reciprocal"]),
     }

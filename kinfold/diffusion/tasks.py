@@ -135,14 +135,17 @@ class _Rows:
         }
 
 
-def row_blocks(starts: Int64s, max_row: int, most_values: int = BLOCK_VALUES) -> list[Block]:
-    """Blocks of whole groups, of so many rows that their values are `most_values` or little more.
+def row_blocks(starts: Int64s, max_row: int, most_values: int | None = None) -> list[Block]:
+    """Blocks of whole groups, of so many that their values are `most_values` at most.
+
+    A single group may hold more; None means `BLOCK_VALUES`.
 
     Parameters
     ----------
     starts:
         (groups + 1,) the first row of each group, and the row behind the last.
     """
-    step = max(1, most_values // (LANES * min(max_row, int(starts[-1]))))
+    most = BLOCK_VALUES if most_values is None else most_values
+    step = max(1, most // (LANES * min(max_row, int(starts[-1]))))
     cuts = [*starts[:-1:step].tolist(), int(starts[-1])]
     return list(pairwise(cuts))

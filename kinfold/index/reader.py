@@ -99,6 +99,16 @@ class StoredModel:
             )
         return slot
 
+    def items(self, slots: UInt32s) -> UInt32s:
+        """The items in slots, each of which must be one."""
+        items: UInt32s = self.order[slots]
+        if (items >= self.order.shape[0]).any():
+            raise CorruptIndexError(
+                f"model {self.name!r}: corrupt: its order leads out of the gallery of "
+                f"{self.order.shape[0]}; run `kinfold verify`"
+            )
+        return items
+
     def factor(self, slot: int) -> float:
         """What the stored values of a row are multiplied by to be those of C."""
         largest = 1.0 if self.largest is None else float(self.largest[slot])

@@ -172,7 +172,9 @@ def keep_allowed(
     kept = unsigned(0)
     for t in range(unsigned(count)):
         column = touched[t]
-        if allowed[order[column]]:
+        item = order[column]
+        # One that the gallery does not have is for `best_touched` to report.
+        if item >= allowed.shape[0] or allowed[item]:
             touched[kept] = column
             kept += unsigned(1)
         else:
@@ -193,12 +195,14 @@ def best_touched(
 ) -> int:  # fmt: skip
     """The items of the k best of the touched slots by score times scale, best first, into `out`.
 
-    Returns how many there were; clears `scores` again. `scales` is (n,), or empty for none;
+    Returns how many there were; -1 where one of them is no item of the gallery: the file is
+    damaged. Clears `scores` again. `scales` is (n,), or empty for none;
     `order` (n,) the item in each slot, or empty where slots are items.
     A heap whose root is the worst hit kept so far.
     """
     scaled, ordered = scales.shape[0] > 0, order.shape[0] > 0
     size = 0
+    damaged = False
     for t in range(count):
         slot = touched[unsigned(t)]
         score = scores[slot]
@@ -208,6 +212,7 @@ def best_touched(
         if size == k and (k == 0 or score < out_scores[0]):
             continue
         column = order[slot] if ordered else slot
+        damaged |= column >= scores.shape[0]
         if size < k:
             place = size
             size += 1
@@ -225,7 +230,7 @@ def best_touched(
         column, score = out[last], out_scores[last]
         out[last], out_scores[last] = out[0], out_scores[0]
         _sink(out, out_scores, last, column, score)
-    return size
+    return -1 if damaged else size
 
 
 @kernel()

@@ -47,7 +47,7 @@ def conjugate_gradients(
     """Solve (I - M) X = E, column by column e_place, all columns in step; returns the iterations.
 
     As `conjugate_gradient`, a lane each: one that has reached its goal stands still while the
-    others go on, and only when all have, the true residuals decide.
+    others go on, and only when all have, or at the limit, the true residuals decide.
 
     Parameters
     ----------
@@ -78,6 +78,7 @@ def conjugate_gradients(
         rr[lane] = 1
     goal = np.float32(float(tolerance) ** 2)
     iterations = 0
+    proved = True
     while iterations < max_iterations:
         system_product(indptr, indices, values, size, p, q, products)
         for lane in range(unsigned(LANES)):
@@ -85,6 +86,7 @@ def conjugate_gradients(
             factors[lane] = rr[lane] / products[lane] if goes_on else np.float32(0)
         descend(size, factors, p, q, x, r, fresh)
         iterations += 1
+        proved = False
         busy = 0
         for lane in range(unsigned(LANES)):
             ratio = np.float32(0)
@@ -95,6 +97,7 @@ def conjugate_gradients(
             factors[lane] = ratio
         if busy == 0:
             true_residuals(indptr, indices, values, size, places, x, r, sums[5], rr)
+            proved = True
             worse, better = 0, 0
             for lane in range(unsigned(count)):
                 if rr[lane] > goal:
@@ -105,6 +108,8 @@ def conjugate_gradients(
             if worse == 0 or better == 0:
                 break
         turn(size, factors, r, p)
+    if not proved:
+        true_residuals(indptr, indices, values, size, places, x, r, sums[5], rr)
     for lane in range(unsigned(count)):
         converged[lane] = rr[lane] <= goal
     return iterations

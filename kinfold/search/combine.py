@@ -99,12 +99,18 @@ class Combiner:
             count = reached
         if allowed is not None:
             count = keep_allowed(scratch.scores, scratch.touched, count, model.order, allowed)
-        return int(
+        size = int(
             best_touched(
                 scratch.scores, scratch.touched, count, model.scales, model.order,
                 found.shape[0], found, scores,
             )
         )  # fmt: skip
+        if size < 0:
+            raise CorruptIndexError(
+                f"model {model.name!r}: corrupt: its order leads out of the gallery of "
+                f"{self._rows}; run `kinfold verify`"
+            )
+        return size
 
     def fuse(
         self,

@@ -350,6 +350,6 @@ class Index:
             raise InputError("plain kNN has no matrix C; name a diffusion model")
         for row in range(len(self)):
             slots, values = chosen.entries(chosen.slot(row))
-            columns = chosen.order[slots]
+            columns = chosen.items(slots)
             ascending = np.argsort(columns)
             yield columns[ascending], values[ascending]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from benchmarks import peers
 from benchmarks.galleries import curved_manifolds
-from kinfold.diffusion import diffuse
+from kinfold.diffusion import Solving, diffuse
 
 ROWS, NEAREST, K_D, ALPHA, GAMMA, TOLERANCE = 1200, 99, 10, 0.95, 3.0, 1e-6
 
@@ -71,15 +69,11 @@ def dense(columns, values):
 
 def product_rows(matrix, ids, chosen):
     """The product's rows of C, dense."""
-    blocks = diffuse(
-        sp.csr_array(matrix), alpha=ALPHA, max_row=NEAREST + 1, mass=1.0, tolerance=TOLERANCE,
-        max_iterations=1000, threads=2, rows=chosen, nearest=ids[chosen].astype(np.uint32),
-    )  # fmt: skip
-    return [
-        dense(block.columns[begin:end], block.values[begin:end])
-        for block in blocks
-        for begin, end in pairwise(block.indptr)
-    ]
+    solving = Solving(
+        ALPHA, max_row=NEAREST + 1, mass=1.0, tolerance=TOLERANCE, max_iterations=1000
+    )
+    found = diffuse(sp.csr_array(matrix), solving, 2, nearest=ids.astype(np.uint32))
+    return list(found.matrix.toarray()[chosen])
 
 
 def test_the_peer_and_the_product_agree(found, matrix, chosen):

@@ -5,51 +5,62 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from oracles.galleries import BY_NAME
-from oracles.reading import dense as as_dense
 from oracles.reading import stored_matrix
 from oracles.weighted import GRAPHS, csr, random_graph
 
 import kinfold
-from kinfold.diffusion import DiffusionReport, diffuse
+from kinfold.diffusion import LocalOrder, Solving, diffuse
 from kinfold.errors import InputError
 
 
-def report_of(S, **settings):
-    report = DiffusionReport()
+def report_of(S, nearest=None, **settings):
     settings = {
-        "alpha": 0.95, "max_row": len(S), "mass": 1.0, "tolerance": 1e-4,
-        "max_iterations": 200, "threads": 2,
+        "alpha": 0.95, "max_row": len(S), "mass": 1.0, "tolerance": 1e-4, "max_iterations": 200,
     } | settings  # fmt: skip
-    C = as_dense(diffuse(csr(S, np.float32), report=report, **settings), len(S))
-    return report, C
+    found = diffuse(csr(S, np.float32), Solving(**settings), 2, nearest=nearest)
+    return found.report, found.matrix.toarray()
 
 
-def test_one_iteration_is_not_enough_where_there_are_edges():
+def everything_in_order(S):
+    """Every item's list: all others by position."""
+    n = len(S)
+    return np.array([[j for j in range(n) if j != i] for i in range(n)], dtype=np.uint32)
+
+
+@pytest.mark.parametrize("truncation", ["graph", "nearest"])
+def test_one_iteration_is_not_enough_where_there_are_edges(truncation):
     S = GRAPHS["two_parts_and_loners"]
-    report, C = report_of(S, max_iterations=1)
-    failed = np.flatnonzero(S.any(axis=1))
-    assert report.not_converged == len(failed)
-    assert report.first_not_converged == failed[:10].tolist()
+    nearest = everything_in_order(S) if truncation == "nearest" else None
+    report, C = report_of(S, nearest, max_iterations=1)
+    assert report.not_converged == np.count_nonzero(S.any(axis=1))
     assert report.iterations == len(S)
     assert (C[np.arange(len(S)), np.arange(len(S))] > 0).all()
 
 
-def test_first_rows_are_counted_over_all_blocks(monkeypatch):
-    monkeypatch.setattr("kinfold.diffusion.rows.BLOCK_VALUES", 4 * 150)
+def test_those_that_failed_are_counted_over_all_blocks(monkeypatch):
+    monkeypatch.setattr("kinfold.diffusion.tasks.BLOCK_VALUES", 1)
     S = random_graph(seed=11)
     S[:, :6] = S[:6] = 0
     report, _ = report_of(S, max_iterations=1)
-    failed = np.flatnonzero(S.any(axis=1))
-    assert report.not_converged == len(failed)
-    assert report.first_not_converged == failed[:10].tolist()
+    assert report.not_converged == np.count_nonzero(S.any(axis=1))
+    assert (report.rows, report.iterations) == (len(S), len(S))
 
 
 def test_enough_iterations_leave_nothing_to_report():
     for S in GRAPHS.values():
         report, _ = report_of(S)
         assert report.not_converged == 0
-        assert report.first_not_converged == []
         assert len(S) <= report.iterations <= 200 * len(S)
+
+
+def test_rows_of_a_group_take_what_the_slowest_takes():
+    """They are solved in step; a group apart is none of the others' business."""
+    S = GRAPHS["two_parts_and_loners"]
+    order = LocalOrder.of(csr(S, np.float32))
+    alone = ~S.any(axis=1)
+    report, _ = report_of(S)
+    assert order.starts[1] == np.count_nonzero(alone)
+    assert report.iterations > len(S) + np.count_nonzero(~alone)
 
 
 @pytest.mark.parametrize("tolerance", [0.1, 1e-3, 1e-5])
@@ -103,7 +114,7 @@ def test_the_manifest_says_so(tmp_path):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", ["float8", "float16", "float32"])
 def test_extreme_parameters_are_refused_or_give_a_sound_index(tmp_path, settings, dtype):
     try:
         kinfold.BuildConfig.checked(settings)

@@ -20,8 +20,19 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collection that has every kind of file: text ids, payload, hnsw, several blocks of C."""
     path = tmp_path_factory.mktemp("full") / "collection"
     with pytest.MonkeyPatch.context() as patch:
-        small_blocks(patch, ROWS)
+        small_blocks(patch)
         kinfold.build(gallery(ROWS), path, text_ids(ROWS), simple_payload(ROWS), TINY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with values of sixteen bits."""
+    path = tmp_path_factory.mktemp("half") / "collection"
+    config = TINY.model_copy(update={"dtype": "float16"})
+    with pytest.MonkeyPatch.context() as patch:
+        small_blocks(patch)
+        kinfold.build(gallery(ROWS), path, text_ids(ROWS), simple_payload(ROWS), config)
     return path
 
 

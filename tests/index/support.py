@@ -24,7 +24,8 @@ from kinfold.index.manifest import MANIFEST, digest
 from kinfold.index.publish import CURRENT, VERSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCK_ROWS = 24
+BLOCKS = [0, 16, 32, 48]
+"""First slots of the blocks of a matrix of sixty rows that is cut small: a group each."""
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/fd").is_dir(), reason="looks into /proc, which only Linux has"
@@ -83,9 +84,9 @@ def nested_payload(rows: int) -> pa.Table:
     )
 
 
-def small_blocks(patch: pytest.MonkeyPatch, rows: int) -> None:
-    """Let C be computed and stored in blocks of `BLOCK_ROWS` rows."""
-    patch.setattr("kinfold.diffusion.rows.BLOCK_VALUES", BLOCK_ROWS * rows)
+def small_blocks(patch: pytest.MonkeyPatch) -> None:
+    """Let C be computed and stored in blocks of one group."""
+    patch.setattr("kinfold.diffusion.tasks.BLOCK_VALUES", 1)
     patch.setattr(layout, "BLOCK_VALUES", 1)
 
 

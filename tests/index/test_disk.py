@@ -33,8 +33,12 @@ WRITTEN = [
     "models/default/graph-similarities.npy",
     "models/default/indices-00000.npy",
     "models/default/values-00000.npy",
+    "models/default/order.npy",
+    "models/default/places.npy",
     "models/default/indptr.npy",
+    "models/default/starts.npy",
     "models/default/scales.npy",
+    "models/default/largest.npy",
     MANIFEST,
 ]
 """In the order of writing."""
@@ -160,7 +164,7 @@ def test_a_disk_that_is_full_in_the_middle_of_several_blocks(disk, tmp_path, mon
     path = disk / "collection"
     build(path)
     old = OldVersion(path)
-    small_blocks(monkeypatch, 40)
+    small_blocks(monkeypatch)
     reference = build(tmp_path / "reference").version
     names = [name for name in files_of(reference) if "-000" in name]
     assert len(names) > 10

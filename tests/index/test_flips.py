@@ -14,7 +14,7 @@ from kinfold.index import layout
 from kinfold.index.manifest import MANIFEST
 from kinfold.index.publish import CURRENT
 
-from .support import copied, flip, live, rehash, search_everything
+from .support import BLOCKS, copied, flip, live, rehash, search_everything
 
 SMALL_FILES = [
     CURRENT,
@@ -22,9 +22,14 @@ SMALL_FILES = [
     layout.IDS,
     layout.IDS_ORDER,
     layout.PAYLOAD,
+    layout.order_file("default"),
+    layout.places_file("default"),
     layout.indptr_file("default"),
+    layout.starts_file("default"),
     layout.indices_file("default", 0),
+    layout.values_file("default", 0),
     layout.scales_file("default"),
+    layout.largest_file("default"),
 ]
 
 DAMAGE = st.lists(st.tuples(st.integers(0, 2**31), st.integers(1, 255)), min_size=1, max_size=4)
@@ -105,40 +110,55 @@ def copy(full, tmp_path):
     return tmp_path / "c"
 
 
+POINTERS = {"values": layout.indptr_file("default"), "bytes": layout.starts_file("default")}
+
+
+@pytest.mark.parametrize("what", POINTERS)
 @pytest.mark.parametrize("value", [-1, 10**12, 2**63 - 1, -(2**63)])
 @pytest.mark.parametrize("row", [1, 10, 23, 25, 47, 59])
-def test_a_wrong_row_pointer_never_leaves_its_block(copy, row, value):
+def test_a_wrong_row_pointer_never_leaves_its_block(copy, row, value, what):
     """Inside a block opening does not look; a query that meets it is told."""
-    overwrite(
-        live(copy) / layout.indptr_file("default"), NPY_HEADER + 8 * row, np.array([value], "<i8")
-    )
+    overwrite(live(copy) / POINTERS[what], NPY_HEADER + 8 * row, np.array([value], "<i8"))
     index = kinfold.open(copy)
-    with pytest.raises(kinfold.CorruptIndexError, match="claims values"):
+    with pytest.raises(kinfold.CorruptIndexError, match=f"claims {what}"):
         index.search(index.vectors, 5, seeds="plain")
-    with pytest.raises(kinfold.CorruptIndexError, match="claims values"):
+    with pytest.raises(kinfold.CorruptIndexError, match=f"claims {what}"):
         list(index.iterate_rows())
     assert not kinfold.verify(copy).ok
 
 
-@pytest.mark.parametrize("row", [0, 24, 48, 60])
-def test_a_wrong_row_pointer_at_a_blocks_edge_is_noticed_on_opening(copy, row):
-    overwrite(
-        live(copy) / layout.indptr_file("default"), NPY_HEADER + 8 * row, np.array([7], "<i8")
-    )
+@pytest.mark.parametrize("what", POINTERS)
+@pytest.mark.parametrize("row", [*BLOCKS, 60])
+def test_a_wrong_row_pointer_at_a_blocks_edge_is_noticed_on_opening(copy, row, what):
+    overwrite(live(copy) / POINTERS[what], NPY_HEADER + 8 * row, np.array([7], "<i8"))
     with pytest.raises(kinfold.CorruptIndexError, match="expected"):
         kinfold.open(copy)
 
 
-@pytest.mark.parametrize("column", [60, 2**31, 2**32 - 1])
-def test_a_column_outside_the_gallery_is_told_to_who_meets_it(copy, column):
+@pytest.mark.parametrize("step", [60, 127, 0xFF])
+def test_a_column_outside_the_gallery_is_told_to_who_meets_it(copy, step):
+    """0xFF asks for one more byte, which belongs to the next column, and adds it in."""
     file = live(copy) / layout.indices_file("default", 1)
-    overwrite(file, NPY_HEADER + 4 * 30, np.array([column], "<u4"))
+    overwrite(file, NPY_HEADER + 30, np.array([step], "u1"))
     index = kinfold.open(copy)
-    with pytest.raises(kinfold.CorruptIndexError, match="lies outside the gallery of 60"):
+    with pytest.raises(kinfold.CorruptIndexError, match="out of the gallery of 60"):
         index.search(index.vectors, 5, seeds="plain")
     np.testing.assert_array_equal(
         index.search(index.vectors[:3], 5, "knn").positions[:, 0], [0, 1, 2]
     )
+
+
+@pytest.mark.parametrize("item", [60, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("file", [layout.order_file, layout.places_file])
+def test_a_slot_or_item_outside_the_gallery_is_told_to_who_meets_it(copy, file, item):
+    overwrite(live(copy) / file("default"), NPY_HEADER + 4 * 7, np.array([item], "<u4"))
+    index = kinfold.open(copy)
+    for allowed in (None, {"column": "year", "gte": 0}):
+        with pytest.raises(kinfold.CorruptIndexError, match=r"out of the gallery|claims slot"):
+            index.search(index.vectors, 50, seeds="plain", filter=allowed)
+    with pytest.raises(kinfold.CorruptIndexError):
+        list(index.iterate_rows())
+    assert not kinfold.verify(copy).ok
 
 
 def test_an_index_that_met_damage_still_answers_what_is_whole(copy):
@@ -147,7 +167,7 @@ def test_an_index_that_met_damage_still_answers_what_is_whole(copy):
     expected = whole.search(whole.vectors, 5, k_q=1)
     file = live(copy) / layout.indices_file("default", 2)
     good = file.read_bytes()
-    overwrite(file, NPY_HEADER + 4 * 40, np.array([2**32 - 1], "<u4"))
+    overwrite(file, NPY_HEADER + 40, np.array([127], "u1"))
     index = kinfold.open(copy)
     with pytest.raises(kinfold.CorruptIndexError):
         index.search(index.vectors, 5, seeds="plain")

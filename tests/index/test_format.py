@@ -32,9 +32,11 @@ def test_every_released_format_opens_and_verifies(number):
 def test_every_released_format_still_answers_the_same(number):
     index = kinfold.open(FIXTURES / f"format-{number}")
     known = json.loads((FIXTURES / f"format-{number}.json").read_text(encoding="utf-8"))
-    hits = index.search(np.array(known["queries"], dtype=np.float32), 6)
-    assert hits.ids.tolist() == known["ids"]
-    np.testing.assert_allclose(hits.scores, known["scores"], rtol=1e-4)
+    assert set(index.models) == {"knn", *known["ids"]}
+    for model, ids in known["ids"].items():
+        hits = index.search(np.array(known["queries"], dtype=np.float32), 6, model)
+        assert hits.ids.tolist() == ids
+        np.testing.assert_allclose(hits.scores, known["scores"][model], rtol=1e-4)
     rows = json.loads(json.dumps(index.payload(np.array([1, 9])), default=str))
     assert rows == known["payload"]
     assert [index.position(item) for item in ("", "é-10", "a-27")] == [0, 10, 27]
@@ -62,8 +64,11 @@ def test_the_newest_fixture_is_what_is_written_today(tmp_path):
         assert (left.dtype, left.ndim) == (right.dtype, right.ndim), name
     manifests = [json.loads((folder / MANIFEST).read_text()) for folder in (old, new)]
     assert manifests[0].keys() == manifests[1].keys()
-    models = [values["models"]["default"] for values in manifests]
-    assert models[0].keys() == models[1].keys()
+    old_models, new_models = (values["models"] for values in manifests)
+    assert old_models.keys() == new_models.keys()
+    for name, values in old_models.items():
+        assert values.keys() == new_models[name].keys()
+    assert {values["dtype"] for values in old_models.values()} == {"float8", "float16", "float32"}
 
 
 NEWER = {

@@ -12,7 +12,7 @@ import kinfold
 from kinfold import BuildConfig
 from kinfold.index import layout
 
-from .support import gallery, live, nested_payload, simple_payload, small_blocks, text_ids
+from .support import BLOCKS, gallery, live, nested_payload, simple_payload, small_blocks, text_ids
 
 ROWS = 60
 
@@ -28,7 +28,7 @@ def by_hand(metric: str, queries: np.ndarray, vectors: np.ndarray) -> np.ndarray
     return np.argsort(-(queries @ vectors.T), axis=1, kind="stable")
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", ["float8", "float16", "float32"])
 @pytest.mark.parametrize("engine", ["exact", "hnsw", "ivf"])
 @pytest.mark.parametrize("metric", ["cosine", "l2", "inner_product"])
 def test_built_and_reopened_answer_alike(tmp_path, metric, engine, dtype):
@@ -53,33 +53,58 @@ def test_built_and_reopened_answer_alike(tmp_path, metric, engine, dtype):
     assert kinfold.verify(tmp_path).ok
 
 
-def test_half_precision_stores_the_same_matrix(tmp_path):
+def test_every_precision_stores_the_same_matrix(tmp_path):
     vectors = gallery(ROWS)
-    for dtype in ("float16", "float32"):
+    dtypes = {"float8": 0.032, "float16": 2.0**-11, "float32": 0}
+    found = {}
+    for dtype in dtypes:
         kinfold.build(vectors, tmp_path / dtype, config=BuildConfig(dtype=dtype, k_d=5))
-    half, single = (kinfold.open(tmp_path / dtype) for dtype in ("float16", "float32"))
+        found[dtype] = kinfold.open(tmp_path / dtype)
 
-    assert half.manifest.models["default"].value_scale == 32768
-    assert single.manifest.models["default"].value_scale == 1
-    for (columns, values), (exact_columns, exact) in zip(
-        half.iterate_rows(), single.iterate_rows(), strict=True
-    ):
-        np.testing.assert_array_equal(columns, exact_columns)
-        np.testing.assert_allclose(values, exact, rtol=2.0**-11)
+    scales = [found[dtype].manifest.models["default"].value_scale for dtype in dtypes]
+    assert scales == [1, 32768, 1]
+    for dtype, precision in dtypes.items():
+        for (columns, values), (exact_columns, exact) in zip(
+            found[dtype].iterate_rows(), found["float32"].iterate_rows(), strict=True
+        ):
+            # A share of less than 2^-15 of the largest has no code of eight bits.
+            there = exact >= 2.0**-15 * exact.max() if dtype == "float8" else exact > 0
+            kept = np.isin(exact_columns, columns)
+            assert kept[there].all()
+            np.testing.assert_array_equal(columns, exact_columns[kept])
+            np.testing.assert_allclose(values, exact[kept], rtol=precision)
+    for file in (layout.scales_file, layout.order_file, layout.places_file):
+        eight, single = (
+            np.load(live(tmp_path / d) / file("default")) for d in ("float8", "float32")
+        )
+        np.testing.assert_array_equal(eight, single)
+    exists = [
+        (live(tmp_path / dtype) / layout.largest_file("default")).exists() for dtype in dtypes
+    ]
+    assert exists == [True, False, False]
 
 
-def test_several_blocks_hold_the_same_matrix_as_one(tmp_path, monkeypatch):
-    vectors = gallery(ROWS)
-    kinfold.build(vectors, tmp_path / "one", config=BuildConfig(k_d=5))
-    small_blocks(monkeypatch, ROWS)
-    kinfold.build(vectors, tmp_path / "many", config=BuildConfig(k_d=5))
+@pytest.mark.parametrize("dtype", ["float8", "float16", "float32"])
+def test_several_blocks_hold_the_same_matrix_as_one(tmp_path, monkeypatch, dtype):
+    """Byte by byte: what the blocks hold is what the one holds, cut."""
+    vectors, config = gallery(ROWS), BuildConfig(k_d=5, dtype=dtype)
+    kinfold.build(vectors, tmp_path / "one", config=config)
+    small_blocks(monkeypatch)
+    kinfold.build(vectors, tmp_path / "many", config=config)
     one, many = kinfold.open(tmp_path / "one"), kinfold.open(tmp_path / "many")
 
     assert one.manifest.models["default"].blocks == [0]
-    assert many.manifest.models["default"].blocks == [0, 24, 48]
+    assert many.manifest.models["default"].blocks == BLOCKS
     for left, right in zip(one.iterate_rows(), many.iterate_rows(), strict=True):
         np.testing.assert_array_equal(left[0], right[0])
         np.testing.assert_array_equal(left[1], right[1])
+    folders = [live(tmp_path / name) for name in ("one", "many")]
+    for file in (layout.indices_file, layout.values_file):
+        whole = np.load(folders[0] / file("default", 0))
+        parts = [np.load(folders[1] / file("default", block)) for block in range(len(BLOCKS))]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+    for name in layout.matrix_files("default", dtype):
+        np.testing.assert_array_equal(np.load(folders[0] / name), np.load(folders[1] / name))
     queries = gallery(20, seed=7)
     np.testing.assert_array_equal(
         one.search(queries, 30).positions, many.search(queries, 30).positions

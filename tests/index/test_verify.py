@@ -15,7 +15,7 @@ from kinfold.index.reader import open_stored
 from kinfold.index.verify import check_matrix
 
 from .conftest import ROWS
-from .support import copied, files_of, live, rehash, rewrite_manifest
+from .support import BLOCKS, copied, files_of, live, rehash, rewrite_manifest
 
 MODEL = "default"
 
@@ -45,15 +45,30 @@ def only_problem(path):
     return report.problems[0]
 
 
-def row_of_block(path, block, longer_than=2):
-    """(begin, end) inside a block's arrays, of some row that holds enough."""
-    version = live(path)
-    indptr = np.load(version / layout.indptr_file(MODEL))
-    first = [0, 24, 48][block]
+def bytes_of_row(path, block, longer_than=2):
+    """(row, begin, end): some row that holds enough, and where its columns stand in the block.
+
+    In a gallery of sixty every column takes one byte.
+    """
+    starts = np.load(live(path) / layout.starts_file(MODEL))
+    first = BLOCKS[block]
     for row in range(first + 1, first + 10):
-        if indptr[row + 1] - indptr[row] > longer_than:
-            return int(indptr[row] - indptr[first]), int(indptr[row + 1] - indptr[first])
+        if starts[row + 1] - starts[row] > longer_than:
+            return row, int(starts[row] - starts[first]), int(starts[row + 1] - starts[first])
     raise AssertionError("no row is long enough")
+
+
+def splice(path, block, place, content):
+    """Put other bytes in the place of one of a block's, and let everything around agree."""
+    version = live(path)
+    name = layout.indices_file(MODEL, block)
+    steps = np.load(version / name)
+    spliced = np.concatenate([steps[:place], np.array(content, dtype=np.uint8), steps[place + 1 :]])
+    np.save(version / name, spliced)
+    starts = np.load(version / layout.starts_file(MODEL))
+    starts[starts > starts[BLOCKS[block]] + place] += len(content) - 1
+    np.save(version / layout.starts_file(MODEL), starts)
+    rehash(path)
 
 
 def test_all_is_well(copy):
@@ -75,50 +90,114 @@ def test_the_report_counts_what_was_read(copy):
     assert events[-1].done == total
 
 
-@pytest.mark.parametrize("block", [0, 1, 2])
+BACK_BY_ONE = [0xFF, 0xFF, 0xFF, 0xFF, 0x0F]
+
+
+@pytest.mark.parametrize("block", [0, 1, 3])
 def test_columns_out_of_order(copy, block):
-    begin, _ = row_of_block(copy, block)
-
-    def swap(columns):
-        columns[[begin, begin + 1]] = columns[[begin + 1, begin]]
-
-    change(copy, layout.indices_file(MODEL, block), swap)
-    assert f"columns of block {block} are not ascending" in only_problem(copy)
+    """A step that leads back, by going all the way round."""
+    row, _, end = bytes_of_row(copy, block)
+    splice(copy, block, end - 1, BACK_BY_ONE)
+    assert f"columns of row {row} are not ascending" in only_problem(copy)
 
 
-@pytest.mark.parametrize("block", [0, 1, 2])
+@pytest.mark.parametrize("block", [0, 1, 3])
 def test_a_column_twice_in_a_row(copy, block):
-    _, end = row_of_block(copy, block)
+    row, _, end = bytes_of_row(copy, block)
 
-    def repeat(columns):
-        columns[end - 1] = columns[end - 2]
+    def repeat(steps):
+        steps[end - 1] = 0
 
     change(copy, layout.indices_file(MODEL, block), repeat)
-    assert f"columns of block {block} are not ascending" in only_problem(copy)
+    assert f"columns of row {row} are not ascending" in only_problem(copy)
 
 
 def test_falling_from_one_row_to_the_next_is_no_problem(copy):
     """A row begins with a smaller column than the one before ended with, almost always."""
-    columns = np.load(live(copy) / layout.indices_file(MODEL, 0)).astype(np.int64)
-    assert (np.diff(columns) < 0).any()
+    rows = [model_row.max() for model_row, _ in kinfold.open(copy).iterate_rows()]
+    firsts = [model_row.min() for model_row, _ in kinfold.open(copy).iterate_rows()]
+    assert any(first < last for first, last in zip(firsts[1:], rows[:-1], strict=True))
     assert kinfold.verify(copy).ok
 
 
-@pytest.mark.parametrize("column", [ROWS, 2**31, 2**32 - 1])
-@pytest.mark.parametrize("block", [0, 2])
-def test_a_column_out_of_range(copy, block, column):
-    _, end = row_of_block(copy, block)
+@pytest.mark.parametrize(
+    "content", [[127], [0x80, 0x80, 0x80, 0x80, 0x08], [0xFF, 0xFF, 0xFF, 0xFF, 0x0F]]
+)
+@pytest.mark.parametrize("block", [0, 3])
+def test_a_column_out_of_range(copy, block, content):
+    row, _, end = bytes_of_row(copy, block)
+    splice(copy, block, end - 1, content)
+    expected = f"columns of row {row} are not ascending, or lead out of a gallery of {ROWS}"
+    assert expected in only_problem(copy)
 
-    def stray(columns):
-        columns[end - 1] = column
 
-    change(copy, layout.indices_file(MODEL, block), stray)
-    assert f"column {column} in a gallery of {ROWS}" in only_problem(copy)
+@pytest.mark.parametrize("more", [[0x00], [0x80, 0x00]])
+def test_a_column_in_more_bytes_than_it_needs(copy, more):
+    """The same number, written longer: every matrix has one way to be written."""
+    row, begin, _ = bytes_of_row(copy, 1)
+    step = int(np.load(live(copy) / layout.indices_file(MODEL, 1))[begin])
+    splice(copy, 1, begin, [step | 0x80, *more])
+    assert f"columns of row {row}" in only_problem(copy)
+
+
+def test_a_column_that_does_not_end(copy):
+    row, _, end = bytes_of_row(copy, 2)
+
+    def go_on(steps):
+        steps[end - 1] |= 0x80
+
+    change(copy, layout.indices_file(MODEL, 2), go_on)
+    assert f"columns of row {row}" in only_problem(copy)
+
+
+def test_more_columns_than_values(copy):
+    row, _, _ = bytes_of_row(copy, 1)
+
+    def shorter(indptr):
+        indptr[row + 1] -= 1
+
+    change(copy, layout.indptr_file(MODEL), shorter)
+    # The next row has one more value than columns, which is found first.
+    assert f"row {row + 1} of C has fewer columns than values" in only_problem(copy)
+
+
+def test_fewer_bytes_than_values(copy):
+    row, _, _ = bytes_of_row(copy, 1)
+
+    def earlier(starts):
+        starts[row + 1] -= 1
+
+    change(copy, layout.starts_file(MODEL), earlier)
+    assert f"row {row} of C has fewer columns than values" in only_problem(copy)
+
+
+@pytest.mark.parametrize("name", [layout.order_file(MODEL), layout.places_file(MODEL)])
+@pytest.mark.parametrize("value", ["twice", ROWS, 2**32 - 1])
+def test_an_order_that_is_none(copy, name, value):
+    def spoil(numbers):
+        numbers[5] = numbers[6] if value == "twice" else value
+
+    change(copy, name, spoil)
+    assert "its order and its places do not belong together" in only_problem(copy)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize("what", ["scales", "largest"])
+def test_factors_that_are_not_positive_and_finite(copy, what, value):
+    def spoil(numbers):
+        numbers[-1] = value
+
+    file = layout.scales_file if what == "scales" else layout.largest_file
+    change(copy, file(MODEL), spoil)
+    assert f"its {what}" in only_problem(copy)
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, -1.0, np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("block", [0, 1, 2])
-def test_values_that_are_not_positive_and_finite(copy, block, value):
+@pytest.mark.parametrize("block", [0, 1, 3])
+def test_values_that_are_not_positive_and_finite(half, tmp_path, block, value):
+    copy = tmp_path / "c"
+    copied(half, copy)
+
     def spoil(values):
         values[-1] = value
 
@@ -155,17 +234,19 @@ def test_rows_that_run_backwards(copy):
     assert "row 12 of C" in only_problem(copy)
 
 
-@pytest.mark.parametrize("row", [0, 24, 48, 60])
-def test_a_blocks_edge_in_the_wrong_place(copy, row):
-    def move(indptr):
-        indptr[row] += 1
+@pytest.mark.parametrize("name", [layout.indptr_file(MODEL), layout.starts_file(MODEL)])
+@pytest.mark.parametrize("row", [*BLOCKS, 60])
+def test_a_blocks_edge_in_the_wrong_place(copy, row, name):
+    def move(pointers):
+        pointers[row] += 1
 
-    change(copy, layout.indptr_file(MODEL), move)
+    change(copy, name, move)
     assert str(live(copy)) in only_problem(copy)
 
 
 @pytest.mark.parametrize(
-    "starts", [[0], [0, 24], [0, 24, 24], [0, 48, 24], [1, 24, 48], [0, 24, 60]]
+    "starts",
+    [[0], [0, 16], [0, 16, 16, 48], [0, 32, 16, 48], [1, 16, 32, 48], [0, 16, 32, 60]],
 )
 def test_blocks_that_do_not_fit_the_rows(copy, starts):
     models = json.loads((live(copy) / MANIFEST).read_text())["models"]
@@ -206,5 +287,5 @@ def test_neighbour_lists_of_another_shape(copy, name):
 def test_check_matrix_raises_what_verify_collects(copy):
     model = open_stored(live(copy)).models[MODEL]
     check_matrix(model, ROWS)
-    with pytest.raises(kinfold.CorruptIndexError, match="in a gallery of 5"):
+    with pytest.raises(kinfold.CorruptIndexError, match="do not belong together"):
         check_matrix(model, 5)

@@ -9,11 +9,11 @@ from kinfold.arrays import NOTHING
 from kinfold.kernels.rows import keep_mass, listed_set
 
 
-def keep(x, mass):
+def keep(x, mass, most=100):
     x = np.array(x, dtype=np.float32)
     nodes = np.arange(100, 100 + x.size, dtype=np.uint32)
     columns, values = np.empty_like(nodes), np.empty_like(x)
-    count = keep_mass(x, nodes, x.size, mass, np.empty_like(x), columns, values)
+    count = keep_mass(x, nodes, x.size, mass, most, np.empty_like(x), columns, values)
     places = columns[:count].astype(int) - 100
     np.testing.assert_array_equal(values[:count], x[places])
     return places.tolist()
@@ -35,6 +35,15 @@ def test_the_smallest_prefix_that_reaches_the_mass(x, sixteenth):
 @given(entries)
 def test_the_whole_mass_is_everything_positive(x):
     assert keep(x, 1.0) == [place for place, value in enumerate(x) if value > 0]
+
+
+@given(entries, st.integers(1, 16), st.integers(1, 30))
+def test_no_more_than_the_most(x, sixteenth, most):
+    """Of what the mass asks for the largest; the first met of those that are equal."""
+    whole = keep(x, sixteenth / 16)
+    kept = keep(x, sixteenth / 16, most)
+    best = sorted(whole, key=lambda place: (-x[place], place))[:most]
+    assert kept == sorted(best)
 
 
 def listed(row, others, size):

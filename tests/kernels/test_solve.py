@@ -13,7 +13,7 @@ def graph(request):
     return GRAPHS[request.param]
 
 
-def gathered(S, members, alpha, capacity, dtype=np.float64):
+def gathered(S, members, alpha, capacity, dtype=np.float64, half=True):
     """alpha S on `members` as (fits, dense matrix)."""
     matrix = csr(S, dtype)
     position = np.full(len(S), OUTSIDE, dtype=np.uint32)
@@ -25,7 +25,7 @@ def gathered(S, members, alpha, capacity, dtype=np.float64):
     values = np.full(capacity, np.nan, dtype=dtype)
     fits = gather(
         matrix.indptr.astype(np.uint64), matrix.indices.astype(np.uint32), matrix.data, alpha,
-        nodes, len(members), position, indptr, indices, values,
+        nodes, len(members), position, indptr, indices, values, half,
     )  # fmt: skip
     return fits, indptr, indices, values
 
@@ -45,6 +45,13 @@ def test_gather_is_the_restricted_matrix(graph):
     assert fits
     expected = np.triu(0.9 * graph[np.ix_(members, members)])
     np.testing.assert_array_equal(as_dense(*local), expected)
+
+
+def test_gather_of_both_halves(graph):
+    members = np.random.default_rng(0).permutation(len(graph))[: len(graph) // 2]
+    fits, *local = gathered(graph, members, 0.9, capacity=len(graph) ** 2 + 1, half=False)
+    assert fits
+    np.testing.assert_array_equal(as_dense(*local), 0.9 * graph[np.ix_(members, members)])
 
 
 def test_gather_refuses_what_does_not_fit(graph):

@@ -13,18 +13,18 @@ def graph(request):
     return GRAPHS[request.param]
 
 
-def walk(S, start, size, steps=4, dtype=np.float64):
+def walk(S, starts, size, steps=4, dtype=np.float64):
+    """The set that the kernel finds, from one start or several."""
+    starts = np.atleast_1d(np.array(starts, dtype=np.uint32))
     matrix = csr(S, dtype)
     n = len(S)
     position = np.full(n, OUTSIDE, dtype=np.uint32)
     nodes = np.empty(n, dtype=np.uint32)
     scratch = [np.empty(n, dtype=dtype) for _ in range(3)]
     indptr, indices = matrix.indptr.astype(np.uint64), matrix.indices.astype(np.uint32)
-    found = walk_set(
-        indptr, indices, matrix.data, np.uint32(start), size, steps, position, nodes, *scratch
-    )
+    found = walk_set(indptr, indices, matrix.data, starts, size, steps, position, nodes, *scratch)
     members = nodes[:found].tolist()
-    assert members[0] == start
+    assert members[: len(starts)] == starts.tolist()
     assert len(set(members)) == len(members) <= size
     assert position[members].tolist() == list(range(found))
     assert np.count_nonzero(position != OUTSIDE) == found
@@ -78,3 +78,41 @@ def test_ties_never_make_it_too_large():
         found = walk(star, start, 5)
         assert len(found) == 5
         assert {0, start} <= found
+
+
+def several(graph, count, seed=0):
+    """Groups of starts: neighbours of each other, and any at all."""
+    rng = np.random.default_rng(seed)
+    for _ in range(12):
+        start = int(rng.integers(len(graph)))
+        beside = [start, *np.flatnonzero(graph[start])][:count]
+        yield beside
+        yield rng.permutation(len(graph))[:count].tolist()
+
+
+@pytest.mark.parametrize("size", [5, 7, 20])
+def test_several_starts_walk_together(graph, size):
+    for starts in several(graph, 5):
+        assert walk(graph, starts, size) == dense.walk_set(graph, starts, size), starts
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_start_of_several_is_lost(seed):
+    """Weights over three decades, and room for no more than one other node."""
+    graph = uneven(seed)
+    for starts in several(graph, 4, seed):
+        found = walk(graph, starts, 5)
+        assert set(starts) <= found
+        assert found == dense.walk_set(graph, starts, 5)
+
+
+def test_room_for_the_starts_alone(graph):
+    starts = [3, 5, 8, 13]
+    assert walk(graph, starts, 4) == set(starts)
+
+
+def test_several_starts_reach_the_whole_of_their_parts(graph):
+    joined = dense.components(graph)
+    for starts in several(graph, 3):
+        part = set(np.flatnonzero(joined[starts].any(axis=0)))
+        assert walk(graph, starts, len(graph)) == part

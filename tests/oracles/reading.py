@@ -5,16 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 
-def dense(blocks, rows):
-    """Blocks of rows of C as one (n, n) float64 matrix."""
-    result = np.zeros((rows, rows))
-    for block in blocks:
-        for place in range(len(block.indptr) - 1):
-            begin, end = block.indptr[place], block.indptr[place + 1]
-            result[block.first_row + place, block.columns[begin:end]] = block.values[begin:end]
-    return result
-
-
 def stored_matrix(index):
     """C of an open index, (n, n) float64."""
     result = np.zeros((len(index), len(index)))
@@ -25,7 +15,8 @@ def stored_matrix(index):
 
 def counted_matrix(index):
     """C as a search takes it, its rows and columns scaled, (n, n) float64."""
-    scales = index._stored.models[index.manifest.default_model].scales.astype(np.float64)
+    model = index._stored.models[index.manifest.default_model]
+    scales = model.scales[model.places].astype(np.float64)
     return stored_matrix(index) * np.outer(scales, scales)
 
 
