@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kinfold.affinity import build_graph
 from kinfold.arrays import Float32s, UInt32s
+from kinfold.blocks import Passes
 from kinfold.diffusion import DiffusionReport, diffuse
 from kinfold.index import ModelInfo, layout
 from kinfold.index.matrix import write_graph, write_matrix
@@ -23,11 +24,13 @@ def recalculated(
     vectors: Float32s,
     measure: Measure,
     progress: ProgressCallback,
+    passes: Passes | None = None,
 ) -> NeighborLists:
     """The k_d best of k_m neighbours by the similarities that the models re-calculate."""
     first = lists.first(plan.k_m)
     relative = NeighborLists(first.ids, measure.relative(first.similarities))
-    return apply_models(plan.chain, relative, vectors, progress).first(plan.config.k_d)
+    chosen = apply_models(plan.chain, relative, vectors, progress, passes)
+    return chosen.first(plan.config.k_d)
 
 
 def make_similarity(
@@ -66,7 +69,13 @@ def make_diffusion(
     rows = lists.ids.shape[0]
     with watch.stage("affinity"):
         graph = build_graph(
-            lists, config.k_d, config.graph, config.min_degree, config.exponent, config.rank_scale
+            lists,
+            config.k_d,
+            config.graph,
+            config.min_degree,
+            config.exponent,
+            config.rank_scale,
+            threads,
         )
     report = DiffusionReport()
     with watch.stage("diffusion"):
