@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-import numpy as np
-
 from kinfold.arrays import AnyArray
 from kinfold.progress import Progress, ProgressCallback, silent
 
@@ -143,12 +141,15 @@ class MemoryPasses:
     ) -> dict[str, AnyArray]:
         """See `Passes.run`."""
         total = blocks[-1][1] if rows is None else rows
-        parts: dict[str, list[AnyArray]] = {}
+        result: dict[str, Growing] = {}
         for (_, end), part in zip(blocks, self._runner.run(task, arrays, blocks), strict=True):
             for key, values in part.items():
-                parts.setdefault(key, []).append(values)
+                if key in result:
+                    result[key].append(values)
+                else:
+                    result[key] = Growing(values)
             self._progress(Progress(self._phase, end, total))
-        return {key: joined(parts.pop(key)) for key in list(parts)}
+        return {key: growing.whole() for key, growing in result.items()}
 
     def last_round(self, name: str) -> tuple[int, dict[str, AnyArray]] | None:
         """See `Passes.last_round`."""
@@ -190,20 +191,30 @@ class Named:
         return self._passes.next_round(f"{self._prefix}-{name}", number, task, arrays, blocks)
 
 
-def joined(parts: list[AnyArray]) -> AnyArray:
-    """Arrays one behind the other; a single one as it is.
+class Growing:
+    """Arrays one behind the other in memory, a large result never twice; a single one as it is."""
 
-    The list is emptied: each part is let go as soon as it is copied, so that a large result is not
-    in memory twice.
-    """
-    if len(parts) == 1:
-        return parts.pop()
-    rows = sum(len(part) for part in parts)
-    result: AnyArray = np.empty((rows, *parts[0].shape[1:]), dtype=parts[0].dtype)
-    parts.reverse()
-    end = 0
-    while parts:
-        part = parts.pop()
-        result[end : end + len(part)] = part
-        end += len(part)
-    return result
+    def __init__(self, first: AnyArray) -> None:
+        self._array = first
+        self._size = len(first)
+        self._own = False
+
+    def append(self, part: AnyArray) -> None:
+        """Put another behind those there are."""
+        if not self._own:
+            self._array, self._own = self._array.copy(), True
+        size = self._size + len(part)
+        if size > len(self._array):
+            # The system extends a large array where it is, or moves it without copying.
+            self._resize(max(size, len(self._array) * 33 // 32))
+        self._array[self._size : size] = part
+        self._size = size
+
+    def whole(self) -> AnyArray:
+        """All of them. Nothing can be appended after that."""
+        if self._size < len(self._array):
+            self._resize(self._size)
+        return self._array
+
+    def _resize(self, rows: int) -> None:
+        self._array.resize((rows, *self._array.shape[1:]), refcheck=False)

@@ -108,16 +108,17 @@ def log2_of(value: float) -> Any:
 
 @kernel()
 def divergence_terms(left: Float32s, right: Float32s, count: int) -> None:
-    """What `count` pairs of entries add to `jensen_shannon`, in place of the left ones.
+    """What either entry of `count` pairs adds to `jensen_shannon`, in its place.
 
-    x + y - x log2(2x / (x + y)) - y log2(2y / (x + y)) is x + y times the entropy, in bits, of the
-    share that x has in it: the same to the bit with x and y exchanged.
+    x + y - x log2(2x / (x + y)) - y log2(2y / (x + y)) is -x log2 p - y log2 q with p and q the
+    shares in x + y. The two are added elsewhere: in one expression a product would be fused into
+    the sum, and the result depend on which row is whose.
     """
     for a in range(unsigned(count)):
         both = left[a] + right[a]
-        p, q = left[a] / both, right[a] / both
         # A share can underflow to 0, whose logarithm would be wrong, but is finite.
-        left[a] = -both * (p * log2_of(p) + q * log2_of(q))
+        left[a] = -left[a] * log2_of(left[a] / both)
+        right[a] = -right[a] * log2_of(right[a] / both)
 
 
 @kernel(parallel=True)
@@ -166,7 +167,7 @@ def compare_rows(
                 for a in range(unsigned(k)):
                     total = 0.0
                     while t < stops[a]:
-                        total += np.float64(left[t])
+                        total += np.float64(left[t]) + np.float64(right[t])
                         t += unsigned(1)
                     out[i - begin, a] = min(max(0.5 * total, 0.0), 1.0)
             for e in range(unsigned(indptr[i]), unsigned(indptr[i + 1])):

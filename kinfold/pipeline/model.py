@@ -69,7 +69,12 @@ def make_diffusion(
     rows = lists.ids.shape[0]
     with watch.stage("affinity"):
         graph = build_graph(
-            lists, config.k_d, config.graph, config.min_degree, config.exponent, config.rank_scale
+            lists,
+            config.k_d,
+            config.graph,
+            config.min_degree,
+            config.exponent,
+            config.rank_scale,
         )
         edges, isolated = graph.edges, graph.isolated
         order = LocalOrder.of(graph.matrix)

@@ -71,9 +71,10 @@ class Cas(SimilarityModel):
 
     def cost(self, k_m: int, dimension: int) -> Cost:
         """See `SimilarityModel.cost`."""
-        # Clusters hold some k1 items, several times as many where the gallery is dense.
-        seconds = 8e-6 + 4e-7 * self.k1**2 + 4e-9 * k_m * self.keep
-        return Cost(seconds, 8 * self.keep + 20 * k_m + 200 * self.k1)
+        # Clusters hold some k1 items, several times as many where the gallery is dense; the terms
+        # of BSD are the products of two such rows.
+        seconds = 1e-5 + 4e-8 * self.k1**2 + 6e-9 * k_m * self.keep
+        return Cost(seconds, 1200 + 8 * self.keep + 4 * k_m + 9 * self.k1**2)
 
     def recalculate(
         self,

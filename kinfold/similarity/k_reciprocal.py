@@ -59,7 +59,7 @@ class KReciprocal(SimilarityModel):
 
     def cost(self, k_m: int, dimension: int) -> Cost:
         """See `SimilarityModel.cost`."""
-        return Cost(4e-7 * k_m, 105 * k_m + 3 * self.keep)
+        return Cost(2e-6 + 2e-7 * k_m, 4 * k_m + 64 * self.k1 + 2 * self.keep)
 
     def recalculate(
         self,

@@ -210,7 +210,7 @@ class Rank(SimilarityModel):
     def neighbors_needed(self):
         return 25
 
-    def recalculate(self, lists, vectors, progress=None):
+    def recalculate(self, lists, vectors, progress=None, passes=None):
         assert lists.k >= 25, f"{lists.k} neighbours, but 25 needed"
         ranks = np.arange(lists.k, dtype=np.float32)
         return np.tile(self.top * (1 - ranks / lists.k), (len(vectors), 1)).astype(np.float32)
@@ -247,7 +247,7 @@ def test_a_model_that_reverses_the_order_decides_about_the_graph(monkeypatch, tm
     class Reversed(SimilarityModel):
         name: ClassVar[str] = "test reversed"
 
-        def recalculate(self, lists, vectors, progress=None):
+        def recalculate(self, lists, vectors, progress=None, passes=None):
             return np.tile((1 + np.arange(lists.k, dtype=np.float32)) / lists.k, (len(vectors), 1))
 
     monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))
