@@ -1,4 +1,4 @@
-"""Passes in files: the same as in memory, and after any end they go on from the last whole block."""
+"""Passes in files: as in memory, and after any end they go on from the last whole block."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Doubled:
         }
 
 
-class Interrupted(Exception):
+class EndedEarlyError(Exception):
     """The build ends early."""
 
 
@@ -50,7 +50,7 @@ class Runner(LocalRunner):
     def run(self, task: BlockTask, arrays: Arrays, blocks: Sequence[Block]) -> Iterator[dict]:
         for block in blocks:
             if self.most is not None and len(self.done) == self.most:
-                raise Interrupted
+                raise EndedEarlyError
             self.done.append(block)
             yield task(arrays, *block, 1)
 
@@ -95,7 +95,7 @@ def test_what_is_done_is_not_done_again(tmp_path, x):
 @pytest.mark.parametrize("step", [4, 3, 23])
 def test_it_goes_on_after_the_last_whole_block(tmp_path, x, most, step):
     first = Runner(most if most < 6 else 5)
-    with pytest.raises(Interrupted):
+    with pytest.raises(EndedEarlyError):
         run(tmp_path, first, x)
     second = Runner()
     same(run(tmp_path, second, x, step), whole(x))
@@ -107,7 +107,7 @@ def test_it_goes_on_after_the_last_whole_block(tmp_path, x, most, step):
 @pytest.mark.parametrize("name", ["rows.npy", "flat.npy", "length.npy", "flag.npy", "log"])
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "gone", "longer", "empty"])
 def test_damaged_blocks_are_done_again(tmp_path, x, name, damage):
-    with pytest.raises(Interrupted):
+    with pytest.raises(EndedEarlyError):
         run(tmp_path, Runner(4), x)
     path = tmp_path / "stage" / "a" / name
     content = bytearray(path.read_bytes())
@@ -132,7 +132,7 @@ def test_damaged_blocks_are_done_again(tmp_path, x, name, damage):
 def test_a_log_of_anything_is_no_reason_to_fail(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("log")
     x = np.ones((ROWS, 3), "f4")
-    with pytest.raises(Interrupted):
+    with pytest.raises(EndedEarlyError):
         run(folder, Runner(2), x)
     (folder / "stage" / "a" / "log").write_bytes(content)
     same(run(folder, Runner(), x), whole(x))
@@ -146,7 +146,7 @@ def test_a_whole_pass_with_a_file_missing_is_done_again(tmp_path, x, name):
 
 
 def test_blocks_of_other_dtypes_are_not_mixed(tmp_path, x):
-    with pytest.raises(Interrupted):
+    with pytest.raises(EndedEarlyError):
         passes(tmp_path, Runner(2)).run("a", Doubled(), {"x": x.astype("f8")}, cut(ROWS, 4))
     log = tmp_path / "stage" / "a" / "log"
     first, second = log.read_bytes().splitlines(keepends=True)
@@ -162,7 +162,7 @@ def test_rounds_keep_the_last_one_only(tmp_path, x):
     second = made.next_round("turn", 1, Doubled(3), {"x": x}, cut(ROWS, 4))
     np.testing.assert_array_equal(first["rows"], 2 * x)
     np.testing.assert_array_equal(second["rows"], 3 * x)
-    with pytest.raises(Interrupted):
+    with pytest.raises(EndedEarlyError):
         passes(tmp_path, Runner(3)).next_round("turn", 2, Doubled(4), {"x": x}, cut(ROWS, 4))
     known = passes(tmp_path, Runner()).last_round("turn")
     assert known is not None
@@ -177,7 +177,7 @@ def test_rounds_keep_the_last_one_only(tmp_path, x):
 
 def test_progress_counts_from_where_it_goes_on(tmp_path, x):
     events: list[Progress] = []
-    with pytest.raises(Interrupted):
+    with pytest.raises(EndedEarlyError):
         run(tmp_path, Runner(2), x, told=events.append)
     run(tmp_path, Runner(), x, told=events.append)
     assert [event.done for event in events] == [4, 8, 12, 16, 20, 23]
@@ -191,8 +191,8 @@ def test_names_stay_in_the_folder(tmp_path, x, name):
 
 
 def test_a_full_disk_is_a_clear_error_and_what_is_done_is_kept(tmp_path, x):
-    import resource  # noqa: PLC0415
-    import signal  # noqa: PLC0415
+    import resource
+    import signal
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
