@@ -27,6 +27,7 @@ from cli.console import (
 from cli.stopping import STOPPED, stoppable
 from indexer import (
     BuildSummary,
+    as_bytes,
     build_collection,
     collection_path,
     plan_collection,
@@ -76,6 +77,15 @@ def build(
     query_mask: MaskOption = None,
     threads: Annotated[
         int | None, typer.Option("--threads", help="Default: all cores. Changes no result.")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="SIZE",
+            help="The most memory to take, such as 8G. Default: all that is available. A build "
+            "that needs more is refused before it starts. Changes no result.",
+        ),
     ] = None,
     ray: Annotated[
         str | None,
@@ -137,6 +147,7 @@ def build(
     settings = None if several else read_config(config, chosen)
     if ray_shared and ray is None:
         raise InputError("--ray-shared says something about a cluster; give --ray as well")
+    most = _size("--memory", memory)
     told = Told(progress or (ProgressKind.none if json else ProgressKind.bar), bool(several))
     try:
         gallery = read_source(source, Columns(vectors, ids, names))
@@ -155,7 +166,7 @@ def build(
         with stoppable(told.stopped), told.shown() as draw:
             summary = build_collection(
                 gallery, data, collection, settings, draw,
-                models=several, threads=threads, ray=ray, ray_shared=ray_shared,
+                models=several, threads=threads, memory=most, ray=ray, ray_shared=ray_shared,
                 events=told.event, fresh=fresh,
             )  # fmt: skip
     except KeyboardInterrupt:
@@ -168,6 +179,14 @@ def build(
         print_json(as_json(summary))
     else:
         show(summary, data, collection)
+
+
+def _size(option: str, text: str | None) -> int | None:
+    """Bytes of an option, if it is given."""
+    try:
+        return None if text is None else as_bytes(text)
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from None
 
 
 def announce(gallery: Source, configs: Sequence[BuildConfig], path: Path) -> None:
@@ -216,8 +235,10 @@ def show(summary: BuildSummary, data: str, collection: str) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("version", summary.version)
     table.add_row("items", f"{manifest.rows:,} × {manifest.dimension}, {manifest.metric}")
+    if manifest.neighbor_recall < 1:
+        table.add_row("neighbours", f"by cells, recall {manifest.neighbor_recall:.3f}")
     if manifest.engine != "exact":
-        table.add_row("neighbours", f"{manifest.engine}, recall {manifest.neighbor_recall:.3f}")
+        table.add_row("queries", f"by {manifest.engine}")
     for name, info in manifest.models.items():
         title = f"model {name}"
         if len(manifest.models) > 1:

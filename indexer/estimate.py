@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,11 +23,11 @@ from kinfold.tuning.auto import choosing_seconds
 _EXACT_FLOPS = 30e9
 _CELL_FLOPS = 40e9
 _CELL_ITEM_SECONDS = 45e-6
-_CELL_LISTS = 4
+_CELL_LISTS = 5
 _HNSW_ROWS = 1500.0
 _HNSW_DIMENSION = 128
-_ROW_SECONDS = 15e-6
-_ROW_ITEM_SECONDS = 0.35e-6
+_ROW_SECONDS = 5e-6
+_ROW_ITEM_SECONDS = 0.12e-6
 _OVERHEAD_SECONDS = 1.0
 _WRITE_BYTES = 400e6
 
@@ -34,7 +35,14 @@ _FIXED_MEMORY = 300 << 20
 _BLOCK_VALUE_BYTES = 44
 _FIXED_DISK = 1 << 20
 _LINK_BYTES = 192
-_BYTES_A_VALUE = 6
+_BYTES_A_COLUMN = 1.5
+_BYTES_A_VALUE = {"float8": 1, "float16": 2, "float32": 4}
+_CELL_ITEM_BYTES = 250
+_LIST_COPIES = 16
+_GRAPH_COPIES = 3
+_ORDER_BYTES = 60
+_LEAST_SHARE = 1 / 32
+"""Blocks so much smaller are still worth their administration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class _GroupFiles:
     used: str
     cache: str
 
+
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?(?:([kKMGT])(i)?)?B?")
 
 _GROUPS = Path("/sys/fs/cgroup")
 _GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
@@ -64,7 +74,10 @@ class Estimate:
     seconds:
         Wall time on the cores that this process may use.
     memory, disk:
-        Bytes at the peak; on disk at most, since rows of C are shorter where the data has shape.
+        Bytes at the peak; on disk at most, since rows of C are shorter where the data has shape,
+        and with what lies in the work folder on the way.
+    blocks:
+        Of `memory`, what is only so large because blocks are.
     memory_available, disk_available:
         Bytes that could be had now.
     """
@@ -75,6 +88,7 @@ class Estimate:
     cores: int
     seconds: float
     memory: int
+    blocks: int
     disk: int
     memory_available: int
     disk_available: int
@@ -97,24 +111,40 @@ def estimate(
     diffusion = rows * (_ROW_SECONDS + row * _ROW_ITEM_SECONDS)
     similarity = rows * sum(cost.seconds for cost in costs)
     vectors = 4 * rows * dimension
-    # What cells find on the way is several lists an item, which are joined.
-    lists = 8 * rows * width * (3 if how == "exact" else 3 + _CELL_LISTS)
-    value_bytes = _BYTES_A_VALUE + (2 if config.dtype == "float32" else 0)
-    matrix = rows * row * value_bytes
+    lists = 8 * rows * width
+    matrix = int(rows * row * (_BYTES_A_COLUMN + _BYTES_A_VALUE[config.dtype]))
     index = 0 if engine == "exact" else vectors + _LINK_BYTES * rows
     graph = 8 * rows * config.k_d
     kept = 8 * rows * k_m
-    block = _BLOCK_VALUE_BYTES * min(rows * row, BLOCK_VALUES)
-    # Models run one after the other, and before the graph is made.
-    largest = rows * max((cost.memory for cost in costs), default=0)
+    # Stages run one after the other. What passes give lies in files, and so does what they read;
+    # but pages that are read again and again want to stay.
+    search = index if how == "exact" else max(index, _CELL_ITEM_BYTES * rows)
+    models_own = rows * (max((cost.memory for cost in costs), default=0) + _LIST_COPIES * k_m)
+    graph_own = _GRAPH_COPIES * graph + _ORDER_BYTES * rows
+    blocks = _BLOCK_VALUE_BYTES * min(rows * row, BLOCK_VALUES)
+    own = max(search, models_own, graph_own)
+    passes = max(
+        8 * rows * width * (1 if how == "exact" else _CELL_LISTS),
+        rows * max((cost.memory for cost in costs), default=0),
+        matrix,
+    )
     return Estimate(
         rows=rows,
         dimension=dimension,
         engine=engine,
         cores=cores,
         seconds=_OVERHEAD_SECONDS + (join + similarity + diffusion) / cores,
-        memory=_FIXED_MEMORY + vectors + index + lists + max(largest, 10 * graph + block),
-        disk=_FIXED_DISK + vectors + index + kept + graph + matrix + 36 * rows + item_bytes,
+        memory=_FIXED_MEMORY + vectors + lists + own + blocks,
+        blocks=blocks,
+        disk=_FIXED_DISK
+        + vectors
+        + index
+        + kept
+        + graph
+        + matrix
+        + passes
+        + 60 * rows
+        + item_bytes,
         memory_available=available_memory(),
         disk_available=available_disk(path),
     )
@@ -170,19 +200,37 @@ def _models(config: BuildConfig, rows: int) -> tuple[list[SimilarityModel], int]
         return [], min(config.k_d, rows - 1)
 
 
-def check_fits(figures: Estimate) -> None:
-    """Refuse a build that cannot fit; raises `CapacityError` with both figures."""
-    if figures.memory > figures.memory_available:
+def check_fits(figures: Estimate, memory: int | None = None) -> float:
+    """Refuse a build that cannot fit; raises `CapacityError` with both figures.
+
+    Parameters
+    ----------
+    memory:
+        Bytes that it may take; None: all that are available.
+
+    Returns
+    -------
+    float
+        How large blocks may be, in units of what they usually are, for it to fit.
+    """
+    most = figures.memory_available if memory is None else memory
+    room = min(most, figures.memory_available)
+    least = figures.memory - int(figures.blocks * (1 - _LEAST_SHARE))
+    if least > room:
+        allowed = room < most or memory is None
         raise CapacityError(
-            f"the build needs about {readable(figures.memory)} of memory, "
-            f"{readable(figures.memory_available)} are available; use fewer rows, a smaller k_m, "
-            "or truncation = 'graph'"
+            f"the build needs about {readable(least)} of memory, {readable(room)} are "
+            + ("available" if allowed else "allowed to it")
+            + "; use fewer rows, a smaller k_m, or truncation = 'graph'"
+            + ("" if allowed else ", or allow it more")
         )
     if figures.disk > figures.disk_available:
         raise CapacityError(
             f"the build needs up to {readable(figures.disk)} on disk, "
             f"{readable(figures.disk_available)} are free; free some space, or lower max_row"
         )
+    spare = room - (figures.memory - figures.blocks)
+    return min(1.0, spare / figures.blocks) if figures.blocks else 1.0
 
 
 def available_memory() -> int:
@@ -238,6 +286,18 @@ def available_disk(path: Path) -> int:
             if folder == folder.parent:
                 raise
             folder = folder.parent
+
+
+def as_bytes(text: str) -> int:
+    """Bytes as people write them: ``8G``, ``512 MB``, ``1.5GiB``; raises `ValueError`."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"expected a size such as 8G, 512MB or 1.5GiB, found {text!r}")
+    base = 1024 if match[3] else 1000
+    size = int(float(match[1]) * base ** " KMGT".index((match[2] or " ").upper()))
+    if size < 1:
+        raise ValueError(f"expected a size of at least one byte, found {text!r}")
+    return size
 
 
 def readable(size: float) -> str:

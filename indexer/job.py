@@ -76,6 +76,7 @@ def build_collection(
     threads: int | None = None,
     ray: str | None = None,
     ray_shared: bool = False,
+    memory: int | None = None,
     events: EventCallback | None = None,
     fresh: bool = False,
 ) -> BuildSummary:
@@ -94,6 +95,9 @@ def build_collection(
         process alone reads the source and writes. The result is that of a build without.
     ray_shared:
         Every machine of the cluster sees the data folder at the same path, and reads vectors there.
+    memory:
+        Bytes that the build may take; None: all that are available. What cannot fit is refused
+        before it starts, and blocks are made smaller where little is left. No result depends on it.
     events:
         Called with what happens, as plain values: see docs/builds.md.
     fresh:
@@ -116,7 +120,7 @@ def build_collection(
     try:
         with _runner(ray, threads, shared=ray_shared) as runner:
             version = _publish(
-                source, path, config, models, progress, threads, runner, reporter, fresh
+                source, path, config, models, progress, threads, runner, memory, reporter, fresh
             )
     except (KinfoldError, MemoryError, OSError) as error:
         reporter.tell(
@@ -169,13 +173,13 @@ def _publish(
     progress: ProgressCallback,
     threads: int | None,
     runner: BlockRunner | None,
+    memory: int | None,
     reporter: Reporter,
     fresh: bool,
 ) -> str:
     """Check that the build fits, and run it; returns the version's name."""
     figures = _figures(source, path, config, models)
-    if figures is not None:
-        check_fits(figures)
+    share = 1.0 if figures is None else check_fits(figures, memory)
 
     def told(event: Progress) -> None:
         progress(event)
@@ -184,7 +188,7 @@ def _publish(
     try:
         return publish(
             source.vectors, path, source.ids, source.payload, config, told,
-            models=models, threads=threads, runner=runner,
+            models=models, threads=threads, runner=runner, share=share,
             resume=True, fresh=fresh, told=reporter.stages,
         )  # fmt: skip
     except InputError as error:

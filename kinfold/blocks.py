@@ -68,8 +68,9 @@ class LocalRunner:
             yield task(arrays, begin, end, self._threads)
 
 
-def cut(rows: int, step: int) -> list[Block]:
-    """Blocks of `step` rows, the last one shorter."""
+def cut(rows: int, step: int, share: float = 1.0) -> list[Block]:
+    """Blocks of `step` rows times `share`, the last one shorter."""
+    step = max(1, int(step * share))
     return [(begin, min(begin + step, rows)) for begin in range(0, rows, step)]
 
 
@@ -80,6 +81,11 @@ class Passes(Protocol):
     last, every time; a pass that is done already gives its result at once. So which passes follow
     may depend on results, but on nothing else.
     """
+
+    @property
+    def share(self) -> float:
+        """How large blocks may be, in units of what they usually are: less in little memory."""
+        ...
 
     def run(
         self,
@@ -123,6 +129,8 @@ class Passes(Protocol):
 
 class MemoryPasses:
     """Keeps results in memory, where the caller does, and nothing after that."""
+
+    share = 1.0
 
     def __init__(
         self, runner: BlockRunner, progress: ProgressCallback = silent, phase: str = "blocks"
@@ -168,6 +176,11 @@ class Named:
     def __init__(self, passes: Passes, prefix: str) -> None:
         self._passes = passes
         self._prefix = prefix
+
+    @property
+    def share(self) -> float:
+        """See `Passes.share`."""
+        return self._passes.share
 
     def run(
         self,

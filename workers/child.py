@@ -101,7 +101,8 @@ class Child:
         source, config, models = read_for_build(settings, folder, spec)
         return build_collection(
             source, settings.data, collection, config, lambda _: self._check(),
-            models=models, threads=settings.build_threads, events=told,
+            models=models, threads=settings.build_threads, memory=settings.build_memory,
+            events=told,
         )  # fmt: skip
 
     def _check(self) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from indexer import as_bytes
 from kinfold.errors import InputError
 
 PREFIX = "KINFOLD_"
@@ -32,6 +33,13 @@ def _redis_address(value: SecretStr) -> SecretStr:
         raise ValueError("expected redis://host:port/db, rediss://… or unix://path")
     return value
 
+
+def _bytes(value: object) -> object:
+    """Bytes as people write them."""
+    return as_bytes(value) if isinstance(value, str) else value
+
+
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 
 RedisAddress = Annotated[SecretStr, AfterValidator(_redis_address)]
 
@@ -75,6 +83,11 @@ class WorkerSettings(BaseSettings):
         le=600,
         description="How often a running job says that it is alive; silent for three times as "
         "long, it is given to another worker.",
+    )
+    build_memory: Size | None = Field(
+        None,
+        description="The most memory that a build may take, such as 8G. None: all that is "
+        "available.",
     )
     build_threads: int | None = Field(
         None, ge=1, le=1024, description="Threads of a build. None: all cores."

@@ -152,17 +152,20 @@ def join_cells(
         "vectors": vectors, "items": members.items, "starts": members.starts,
     }  # fmt: skip
     compared = passes.run(
-        "compare", Compare(k, measure.by_distance), arrays, _blocks(members.starts)
+        "compare", Compare(k, measure.by_distance), arrays, _blocks(members.starts, passes.share)
     )
     arrays = {"vectors": vectors, "places": members.places, "lists": compared["lists"]}
     rows = vectors.shape[0]
-    merged = passes.run("merge", Merge(measure.by_distance), arrays, cut(rows, _BLOCK_ROWS))
+    merged = passes.run(
+        "merge", Merge(measure.by_distance), arrays, cut(rows, _BLOCK_ROWS, passes.share)
+    )
     return merged["ids"], merged["values"]
 
 
-def _blocks(starts: Int64s) -> list[Block]:
+def _blocks(starts: Int64s, share: float) -> list[Block]:
     """Parts of cells in blocks of about as many members each."""
-    goals = np.arange(_BLOCK_MEMBERS, int(starts[-1]), _BLOCK_MEMBERS)
+    step = max(1, int(_BLOCK_MEMBERS * share))
+    goals = np.arange(step, int(starts[-1]), step)
     inner = np.searchsorted(starts, goals)
     edges = np.unique(np.concatenate([[0], inner, [starts.size - 1]])).tolist()
     return list(pairwise(edges))

@@ -64,7 +64,7 @@ def make_cells(vectors: Float32s, passes: Passes) -> Cells:
     centroids = trained["centroids"]
     arrays = {"vectors": vectors, "centroids": centroids}
     task = Assign(min(CELLS_OF_AN_ITEM, count))
-    assigned = passes.run("cells", task, arrays, cut(rows, _BLOCK_ROWS))
+    assigned = passes.run("cells", task, arrays, cut(rows, _BLOCK_ROWS, passes.share))
     return Cells(centroids, assigned["cells"])
 
 

@@ -96,7 +96,9 @@ def descend_while_worthwhile(
         _, trial = task.better(arrays, sample, 1)
         if float((trial[:, :at] >= goal).mean()) - recall < WORTHWHILE:
             break
-        found = passes.next_round("descent", number, task, arrays, cut(rows, _BLOCK_ROWS))
+        found = passes.next_round(
+            "descent", number, task, arrays, cut(rows, _BLOCK_ROWS, passes.share)
+        )
         ids, values = found["ids"], found["values"]
         number += 1
     return ids, values

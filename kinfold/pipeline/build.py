@@ -107,6 +107,7 @@ def publish(
     models: Mapping[str, BuildConfig] | None = None,
     threads: int | None = None,
     runner: BlockRunner | None = None,
+    share: float = 1.0,
     resume: bool = False,
     fresh: bool = False,
     told: BuildCallback = nobody,
@@ -124,6 +125,9 @@ def publish(
         Called with what happens to the stages, from the calling thread.
     runner:
         What computes the blocks of each stage; None: this process, with its threads.
+    share:
+        How large blocks are, in units of what they usually are: less where memory is little. No
+        result depends on it.
     """
     inputs = check_inputs(vectors, ids, payload, config, models)
     progress = progress or silent
@@ -141,7 +145,7 @@ def publish(
         stages = all_stages(content, plans, choices)
         live = shop.shelf.live
         told(Plan(tuple(shop.expect(stages)), None if live is None else live.name))
-        run = Run(shop, inputs, stages, plans, progress, runner or LocalRunner(count))
+        run = Run(shop, inputs, stages, plans, progress, runner or LocalRunner(count), share)
         run.all()
         shop.gather()
         version = writer.publish(**_fields(shop, run, inputs, stages, plans))

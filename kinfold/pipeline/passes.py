@@ -81,6 +81,8 @@ class FilePasses:
         The collection, which errors name.
     phase:
         What progress is told as, with the name of the pass.
+    share:
+        See `Passes.share`.
     """
 
     def __init__(
@@ -90,12 +92,14 @@ class FilePasses:
         runner: BlockRunner,
         progress: ProgressCallback,
         phase: str,
+        share: float = 1.0,
     ) -> None:
         self._folder = folder
         self._root = root
         self._runner = runner
         self._progress = progress
         self._phase = phase
+        self.share = share
 
     def run(
         self,

@@ -58,6 +58,7 @@ class Run:
         plans: Sequence[ModelPlan],
         progress: ProgressCallback,
         runner: BlockRunner,
+        share: float,
     ) -> None:
         self._shop = shop
         self._inputs = inputs
@@ -66,6 +67,7 @@ class Run:
         self._first = plans[0].config
         self._progress = progress
         self._runner = runner
+        self._share = share
         self._rows, self._dimension = inputs.gallery.shape
         self._unscaled = Measure(self._first.metric)
 
@@ -124,7 +126,7 @@ class Run:
 
     def _passes(self, stage: Stage) -> FilePasses:
         """Where a stage keeps the blocks that are done."""
-        return self._shop.passes(stage, self._runner, self._progress)
+        return self._shop.passes(stage, self._runner, self._progress, self._share)
 
     def _read(self, stage: Stage, opened: Callable[[Path], Loaded]) -> Loaded:
         """What a stage wrote; made again where it was found and turns out to be damaged."""

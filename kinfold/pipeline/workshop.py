@@ -193,9 +193,13 @@ class Workshop:
         self.told(StageEvent(stage.kind, stage.model, "done", seconds=round(seconds, 3)))
         return done
 
-    def passes(self, stage: Stage, runner: BlockRunner, progress: ProgressCallback) -> FilePasses:
+    def passes(
+        self, stage: Stage, runner: BlockRunner, progress: ProgressCallback, share: float
+    ) -> FilePasses:
         """Where a stage keeps the blocks that are done; they go when the stage is."""
-        return FilePasses(self._place(stage), self._writer.path, runner, progress, stage.kind)
+        return FilePasses(
+            self._place(stage), self._writer.path, runner, progress, stage.kind, share
+        )
 
     def _place(self, stage: Stage) -> Path:
         return self.shelf.passes / f"{mark_name(stage.name).removesuffix('.json')}-{stage.key[:16]}"

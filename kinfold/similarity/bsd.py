@@ -184,14 +184,14 @@ def affinity(lists: NeighborLists, k: int, scale: float, passes: Passes) -> Walk
     back = np.empty(indptr[-1], dtype=np.uint32)
     fill_reverse(ids, k, indptr, threads, counts, back)
     arrays = listed(lists) | {"back_indptr": indptr, "back_columns": back}
-    result = passes.run("affinity", Affinity(k, scale), arrays, blocks_of(lists))
+    result = passes.run("affinity", Affinity(k, scale), arrays, blocks_of(lists, passes))
     return Walk(flat(result, "walk"), result["degrees"])
 
 
 def affinity_on(lists: NeighborLists, walk: Walk, clusters: Flat, passes: Passes) -> Flat:
     """Pass ``inside``: S on the clusters, undiffused."""
     arrays = walk.named() | clusters.named("clusters")
-    return flat(passes.run("inside", Inside(), arrays, blocks_of(lists)), "inside")
+    return flat(passes.run("inside", Inside(), arrays, blocks_of(lists, passes)), "inside")
 
 
 def diffused(
@@ -211,7 +211,7 @@ def diffused(
     and ``terms``, ``bsd`` round by round until nothing changes any more, and ``mirrored``: only
     the upper triangle of F is computed.
     """
-    blocks = blocks_of(lists)
+    blocks = blocks_of(lists, passes)
     pattern = clusters.named("clusters")
     upper = starts(passes.run("upper", Upper(), pattern, blocks)["length"])
     dtype = "uint32" if upper[-1] < 1 << 32 else "uint64"

@@ -87,14 +87,14 @@ class Cas(SimilarityModel):
         passes = passes or in_memory()
         arrays = listed(lists) | self.rows(lists, passes).named("rows")
         compared = Compared(DIVERGENCE, self.omega, self.power)
-        result: Float32s = passes.run("compared", compared, arrays, blocks_of(lists))[
+        result: Float32s = passes.run("compared", compared, arrays, blocks_of(lists, passes))[
             "similarities"
         ]
         return result
 
     def rows(self, lists: NeighborLists, passes: Passes) -> Flat:
         """F': at most `keep` entries a row, each row summing to one."""
-        blocks = blocks_of(lists)
+        blocks = blocks_of(lists, passes)
         pairs = reciprocal_sets(lists, self.k1, passes)
         clusters = expanded_sets(lists, pairs, passes, both=True)
         sets = pairs.sets

@@ -79,9 +79,9 @@ def reading(arrays: Arrays) -> Mapping[str, AnyArray]:
     return {name: frozen(array) for name, array in arrays.items()}
 
 
-def blocks_of(lists: NeighborLists) -> list[Block]:
+def blocks_of(lists: NeighborLists, passes: Passes) -> list[Block]:
     """The blocks of all passes over these lists."""
-    return cut(len(lists.ids), BLOCK_ROWS)
+    return cut(len(lists.ids), BLOCK_ROWS, passes.share)
 
 
 def in_memory() -> Passes:

@@ -71,7 +71,7 @@ class KReciprocal(SimilarityModel):
         """See `SimilarityModel.recalculate`."""
         passes = passes or in_memory()
         sets = reciprocal_sets(lists, self.k1, passes)
-        blocks = blocks_of(lists)
+        blocks = blocks_of(lists, passes)
         grown = expanded_sets(lists, sets, passes, both=False)
         del sets
         arrays = listed(lists) | grown.named("grown")

@@ -79,10 +79,10 @@ def half_of(k: int) -> int:
 
 def reciprocal_sets(lists: NeighborLists, k: int, passes: Passes) -> Sets:
     """Pass ``sets``: R(i, k) and R(i, k/2) of every item."""
-    result = passes.run("sets", Reciprocal(k), listed(lists), blocks_of(lists))
+    result = passes.run("sets", Reciprocal(k), listed(lists), blocks_of(lists, passes))
     return Sets(flat(result, "sets"), flat(result, "half"))
 
 
 def expanded_sets(lists: NeighborLists, sets: Sets, passes: Passes, *, both: bool) -> Flat:
     """Pass ``grown``: R* of every item; `both`: and the items in whose R* it is."""
-    return flat(passes.run("grown", Grown(both), sets.named(), blocks_of(lists)), "grown")
+    return flat(passes.run("grown", Grown(both), sets.named(), blocks_of(lists, passes)), "grown")
