@@ -5,13 +5,13 @@
     log            a line a block, written after its data: how far each file goes, and its checksum
     done           written last: every array's dtype and shape
 
-A line of the log is believed when the data has the checksum that it names, so nothing needs to be
-synced before the end: what a crash of the machine loses is found out.
+A line of the log is believed when the data has the checksum that it names. So nothing is ever
+synced, which would take longer than much of the work: what a crash of the machine loses is found
+out, and done again.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -100,6 +100,7 @@ class FilePasses:
         self._progress = progress
         self._phase = phase
         self.share = share
+        self._made: set[str] = set()
 
     def run(
         self,
@@ -113,7 +114,8 @@ class FilePasses:
         if _NAME.fullmatch(name) is None:
             raise ValueError(f"pass {name!r}: expected small letters, digits, '_' and '-'")
         place = self._folder / name
-        found = _open(place)
+        # Of an earlier process: it may have ended with the machine.
+        found = _open(place) if name in self._made or _is_whole(place) else None
         if found is not None:
             return found
         total = blocks[-1][1] if rows is None else rows
@@ -126,6 +128,7 @@ class FilePasses:
                     self._progress(Progress(phase, end, total))
                 files.finish()
             found = _open(place)
+            self._made.add(name)
         if found is None:
             raise CorruptIndexError(f"{place}: expected what was just written, found it changed")
         return found
@@ -134,7 +137,8 @@ class FilePasses:
         """See `Passes.last_round`."""
         rounds = [int(place.name.rpartition("-")[2]) for place in self._rounds(name)]
         for number in sorted(rounds, reverse=True):
-            found = _open(self._folder / f"{name}-round-{number}")
+            place = self._folder / f"{name}-round-{number}"
+            found = _open(place) if _is_whole(place) else None
             if found is not None:
                 return number, found
         return None
@@ -216,7 +220,7 @@ class _Files:
         self.end = end
 
     def finish(self) -> None:
-        """Make the files what they will be, durable, and say so."""
+        """Make the files what they will be, and say so."""
         arrays = {}
         for key, parts in self._parts.items():
             shape = (sum(part.rows for part in parts), *parts[0].tail)
@@ -226,13 +230,9 @@ class _Files:
             if file.tell() != _HEADER_BYTES:
                 raise ValueError(f"{key}: expected a header of {_HEADER_BYTES} bytes")
             file.flush()
-            os.fsync(file.fileno())
             arrays[key] = (parts[0].dtype, list(shape))
         fresh = self._place / f".{_DONE}"
-        with fresh.open("wb") as done:
-            done.write(_Whole(arrays=arrays).model_dump_json().encode())
-            done.flush()
-            os.fsync(done.fileno())
+        fresh.write_bytes(_Whole(arrays=arrays).model_dump_json().encode())
         fresh.replace(self._place / _DONE)
 
     def _open(self, key: str, mode: str) -> IO[bytes]:
@@ -245,34 +245,55 @@ class _Files:
     def _recover(self) -> int:
         """Read the log as far as the data bears it out; returns how many bytes of it that is."""
         size = 0
-        with ExitStack() as stack:
-            open_files: dict[str, IO[bytes]] = {}
-            for raw in _lines(self._place / _LOG):
-                line = _parsed(raw)
-                if line is None or line.end <= self.end or not self._same(line):
-                    break
-                for key in line.parts.keys() - open_files.keys():
-                    with suppress(OSError):
-                        file = (self._place / f"{key}.npy").open("rb")
-                        file.seek(_HEADER_BYTES)
-                        open_files[key] = stack.enter_context(file)
-                if open_files.keys() != line.parts.keys() or not all(
-                    _holds(open_files[key], part) for key, part in line.parts.items()
-                ):
-                    break
-                for key, part in line.parts.items():
-                    self._parts.setdefault(key, []).append(part)
-                self.end = line.end
-                size += len(raw)
+        for raw, line in _borne_out(self._place, self.end):
+            for key, part in line.parts.items():
+                self._parts.setdefault(key, []).append(part)
+            self.end = line.end
+            size += len(raw)
         return size
 
-    def _same(self, line: _Line) -> bool:
-        """Whether a line is of the same arrays as those before it."""
-        if any(_NAME.fullmatch(key) is None for key in line.parts):
-            return False
-        return not self._parts or {
-            key: (parts[0].dtype, parts[0].tail) for key, parts in self._parts.items()
-        } == {key: (part.dtype, part.tail) for key, part in line.parts.items()}
+
+def _borne_out(place: Path, end: int) -> Iterator[tuple[bytes, _Line]]:
+    """The lines of a log behind row `end`, as long as they follow one another and the data fits."""
+    kinds: dict[str, tuple[str, list[int]]] | None = None
+    with ExitStack() as stack:
+        files: dict[str, IO[bytes]] = {}
+        for raw in _lines(place / _LOG):
+            line = _parsed(raw)
+            if (
+                line is None
+                or line.end <= end
+                or any(_NAME.fullmatch(key) is None for key in line.parts)
+            ):
+                return
+            found = {key: (part.dtype, part.tail) for key, part in line.parts.items()}
+            if kinds is None:
+                kinds = found
+                for key in kinds:
+                    with suppress(OSError):
+                        file = (place / f"{key}.npy").open("rb")
+                        file.seek(_HEADER_BYTES)
+                        files[key] = stack.enter_context(file)
+            if found != kinds or files.keys() != kinds.keys():
+                return
+            if not all(_holds(files[key], part) for key, part in line.parts.items()):
+                return
+            end = line.end
+            yield raw, line
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether a pass that is said to be done has the data that its log names."""
+    try:
+        content = (place / _DONE).read_bytes()
+        whole = _Whole.model_validate_json(content[:_MOST_BYTES])
+    except (OSError, ValueError, RecursionError):
+        return False
+    rows: dict[str, int] = {}
+    for _, line in _borne_out(place, -1):
+        for key, part in line.parts.items():
+            rows[key] = rows.get(key, 0) + part.rows
+    return rows == {key: shape[0] for key, (_, shape) in whole.arrays.items()}
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -306,7 +327,7 @@ def _open(place: Path) -> dict[str, AnyArray] | None:
     """The arrays of a pass that is done, mapped; None where it is not, or is not whole."""
     try:
         with (place / _DONE).open("rb") as file:
-            whole = _Whole.model_validate(json.loads(file.read(_MOST_BYTES)))
+            whole = _Whole.model_validate_json(file.read(_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     found: dict[str, Any] = {}

@@ -205,3 +205,15 @@ def test_a_full_disk_is_a_clear_error_and_what_is_done_is_kept(tmp_path, x):
         signal.signal(signal.SIGXFSZ, old)
     again = Runner()
     same(run(tmp_path, again, x), whole(x))
+
+
+def test_a_whole_pass_that_lost_data_with_the_machine_is_done_again(tmp_path, x):
+    """Nothing is synced: the mark may be there, and pages of the data gone."""
+    run(tmp_path, Runner(), x)
+    path = tmp_path / "stage" / "a" / "rows.npy"
+    content = bytearray(path.read_bytes())
+    content[-40:] = bytes(40)
+    path.write_bytes(bytes(content))
+    again = Runner()
+    same(run(tmp_path, again, x), whole(x))
+    assert again.done[0][0] == 16
