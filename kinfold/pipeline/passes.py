@@ -8,6 +8,9 @@
 A line of the log is believed when the data has the checksum that it names. So nothing is ever
 synced, which would take longer than much of the work: what a crash of the machine loses is found
 out, and done again.
+
+A pass of one block that took no time worth mentioning is not written at all: most passes over a
+small gallery are.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -24,11 +28,14 @@ from typing import IO, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kinfold.arrays import AnyArray
+from kinfold.arrays import AnyArray, frozen
 from kinfold.blocks import Arrays, Block, BlockRunner, BlockTask
 from kinfold.errors import CorruptIndexError
 from kinfold.index.files import disk_errors, map_npy, write_npy_header
 from kinfold.progress import Progress, ProgressCallback
+
+WORTH_SECONDS = 0.5
+"""Of a single block, from which on it is worth keeping."""
 
 _LOG, _DONE = "log", "done"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -120,6 +127,14 @@ class FilePasses:
             return found
         total = blocks[-1][1] if rows is None else rows
         phase = _told_as(self._phase, name)
+        if len(blocks) == 1 and not place.exists():
+            ((_, end),) = blocks
+            begun = time.perf_counter()
+            (part,) = self._runner.run(task, arrays, blocks)
+            self._progress(Progress(phase, end, total))
+            if time.perf_counter() - begun < WORTH_SECONDS:
+                return {key: frozen(values) for key, values in part.items()}
+            return self._kept(place, end, part)
         with disk_errors(self._root, f"writing {self._phase}"):
             with _Files(place, blocks[0][0]) as files:
                 left = _after(blocks, files.end)
@@ -132,6 +147,15 @@ class FilePasses:
         if found is None:
             raise CorruptIndexError(f"{place}: expected what was just written, found it changed")
         return found
+
+    def _kept(self, place: Path, end: int, part: dict[str, AnyArray]) -> dict[str, AnyArray]:
+        """A pass of a single block, written after all."""
+        with disk_errors(self._root, f"writing {self._phase}"):
+            with _Files(place, -1) as files:
+                files.append(end, part)
+                files.finish()
+            self._made.add(place.name)
+        return {key: frozen(values) for key, values in part.items()}
 
     def last_round(self, name: str) -> tuple[int, dict[str, AnyArray]] | None:
         """See `Passes.last_round`."""

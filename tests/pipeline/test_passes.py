@@ -55,6 +55,17 @@ class Runner(LocalRunner):
             yield task(arrays, *block, 1)
 
 
+@pytest.fixture(autouse=True)
+def everything_is_kept(monkeypatch):
+    monkeypatch.setattr("kinfold.pipeline.passes.WORTH_SECONDS", 0.0)
+
+
+def test_a_quick_pass_of_one_block_is_not_written(tmp_path, x, monkeypatch):
+    monkeypatch.setattr("kinfold.pipeline.passes.WORTH_SECONDS", 60.0)
+    same(run(tmp_path, Runner(), x, ROWS), whole(x))
+    assert not (tmp_path / "stage").exists()
+
+
 @pytest.fixture
 def x() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(ROWS, 3)).astype("f4")
