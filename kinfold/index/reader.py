@@ -7,6 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,7 @@ _MOST_SWITCHES = 5
 _DTYPES = {"float8": "|u1", "float16": "<f2", "float32": "<f4"}
 
 
-@dataclass(frozen=True, slots=True)
-class RowPlace:
+class RowPlace(NamedTuple):
     """Where a row of C lies: in which block, and there which bytes and which values."""
 
     block: int
@@ -74,9 +74,11 @@ class StoredModel:
         """Where the row of a slot lies."""
         block = bisect_right(self.first_rows, slot) - 1
         first_row = self.first_rows[block]
-        base, start = int(self.indptr[first_row]), int(self.starts[first_row])
-        first, last = int(self.indptr[slot]) - base, int(self.indptr[slot + 1]) - base
-        begin, end = int(self.starts[slot]) - start, int(self.starts[slot + 1]) - start
+        # `item`: a query asks for some ten rows, and an array's scalars cost more than the numbers.
+        pointer, offset = self.indptr.item, self.starts.item
+        base, start = pointer(first_row), offset(first_row)
+        first, last = pointer(slot) - base, pointer(slot + 1) - base
+        begin, end = offset(slot) - start, offset(slot + 1) - start
         if not 0 <= first <= last <= self.values[block].shape[0]:
             raise CorruptIndexError(
                 f"model {self.name!r}: corrupt: slot {slot} claims values {first} to {last} of a "
@@ -91,7 +93,7 @@ class StoredModel:
 
     def slot(self, item: int) -> int:
         """The slot of an item."""
-        slot = int(self.places[item])
+        slot: int = self.places.item(item)
         if slot >= self.order.shape[0]:
             raise CorruptIndexError(
                 f"model {self.name!r}: corrupt: item {item} claims slot {slot} of "
@@ -111,7 +113,7 @@ class StoredModel:
 
     def factor(self, slot: int) -> float:
         """What the stored values of a row are multiplied by to be those of C."""
-        largest = 1.0 if self.largest is None else float(self.largest[slot])
+        largest: float = 1.0 if self.largest is None else self.largest.item(slot)
         return largest / self.info.value_scale
 
     def entries(self, slot: int) -> tuple[UInt32s, Float32s]:

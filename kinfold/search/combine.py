@@ -76,10 +76,10 @@ class Combiner:
         """
         scratch = self._scratch()
         places = []
-        for seed, weight in zip(seeds, weights, strict=True):
+        for seed, weight in zip(seeds.tolist(), weights.tolist(), strict=True):
             if weight > 0:
-                slot = model.slot(int(seed))
-                share = float(weight) * float(model.scales[slot]) * model.factor(slot)
+                slot = model.slot(seed)
+                share = weight * model.scales.item(slot) * model.factor(slot)
                 places.append((model.row(slot), share))
         scratch.room(sum(place.last - place.first for place, _ in places))
         scatter = _SCATTERS[model.info.dtype]
