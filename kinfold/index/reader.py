@@ -70,6 +70,11 @@ class StoredModel:
     scales: Float32s
     largest: Float32s | None
 
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First slot of every block, and the slot behind its last."""
+        return list(pairwise([*self.first_rows, self.order.shape[0]]))
+
     def row(self, slot: int) -> RowPlace:
         """Where the row of a slot lies."""
         block = bisect_right(self.first_rows, slot) - 1

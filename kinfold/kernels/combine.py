@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinfold.arrays import AnyArray, Bools, Float32s, UInt8s, UInt32s
+from kinfold.arrays import AnyArray, Bools, Float32s, Floats, Int64s, UInt8s, UInt32s
 from kinfold.kernels.encode import CODE_FLOOR, CODE_SHIFT
 from kinfold.kernels.jit import kernel, signed, unsigned
 
@@ -162,6 +162,107 @@ def scatter_row_float8(
 
 
 @kernel()
+def locate_rows(
+    seeds: UInt32s, weights: Float32s, places: UInt32s, indptr: Int64s, starts: Int64s,
+    scales: Float32s, largest: Float32s, unscale: float, first_row: int, last_row: int,
+    values: int, size: int, longest: int, located: Int64s, shares: Floats,
+) -> int:  # fmt: skip
+    """Where the rows of seeds lie in a block of C, and what each row is multiplied by.
+
+    Parameters
+    ----------
+    seeds, weights:
+        (k,) items and their weights; those of no weight are left out.
+    largest:
+        (n,) what codes are shares of, or empty where values are no codes.
+    first_row, last_row:
+        The slots of the block.
+    values, size:
+        Values and bytes that the block has.
+    longest:
+        The most values of a row, for which there is room.
+    located, shares:
+        (k, 4) and (k,) written: begin and end of the bytes, first and last value; weight times
+        scale times what the values are shares of.
+
+    Returns how many rows of the block there are; -1 where one would lie outside: the file is
+    damaged.
+    """
+    base, start = indptr[first_row], starts[first_row]
+    count = 0
+    for seed in range(unsigned(seeds.shape[0])):
+        if not weights[seed] > 0 or seeds[seed] >= places.shape[0]:
+            continue
+        slot = signed(places[seeds[seed]])
+        if slot >= places.shape[0]:
+            return -1
+        if slot < first_row or slot >= last_row:
+            continue
+        first, last = indptr[slot] - base, indptr[slot + 1] - base
+        begin, end = starts[slot] - start, starts[slot + 1] - start
+        if not (0 <= first <= last <= values and 0 <= begin <= end <= size):
+            return -1
+        if last - first > longest:
+            return -1
+        share = float(weights[seed]) * float(scales[slot]) * unscale
+        if largest.shape[0] > 0:
+            share *= float(largest[slot])
+        located[count, 0], located[count, 1] = begin, end
+        located[count, 2], located[count, 3] = first, last
+        shares[count] = share
+        count += 1
+    return count
+
+
+@kernel()
+def scatter_rows_float8(
+    steps: UInt8s, values: UInt8s, located: Int64s, shares: Floats, rows: int,
+    scores: Float32s, touched: UInt32s, count: int,
+) -> int:  # fmt: skip
+    """`scatter_row_float8` for the first `rows` rows that `locate_rows` found."""
+    for row in range(unsigned(rows)):
+        count = scatter_row_float8(
+            steps, located[row, 0], located[row, 1], values, located[row, 2], located[row, 3],
+            shares[row], scores, touched, count,
+        )  # fmt: skip
+        if count < 0:
+            return -1
+    return signed(count)
+
+
+@kernel()
+def scatter_rows_float16(
+    steps: UInt8s, values: AnyArray, located: Int64s, shares: Floats, rows: int,
+    scores: Float32s, touched: UInt32s, count: int,
+) -> int:  # fmt: skip
+    """`scatter_row_float16` for the first `rows` rows that `locate_rows` found."""
+    for row in range(unsigned(rows)):
+        count = scatter_row_float16(
+            steps, located[row, 0], located[row, 1], values, located[row, 2], located[row, 3],
+            shares[row], scores, touched, count,
+        )  # fmt: skip
+        if count < 0:
+            return -1
+    return signed(count)
+
+
+@kernel()
+def scatter_rows_float32(
+    steps: UInt8s, values: Float32s, located: Int64s, shares: Floats, rows: int,
+    scores: Float32s, touched: UInt32s, count: int,
+) -> int:  # fmt: skip
+    """`scatter_row_float32` for the first `rows` rows that `locate_rows` found."""
+    for row in range(unsigned(rows)):
+        count = scatter_row_float32(
+            steps, located[row, 0], located[row, 1], values, located[row, 2], located[row, 3],
+            shares[row], scores, touched, count,
+        )  # fmt: skip
+        if count < 0:
+            return -1
+    return signed(count)
+
+
+@kernel()
 def keep_allowed(
     scores: Float32s, touched: UInt32s, count: int, order: UInt32s, allowed: Bools
 ) -> int:
@@ -280,8 +381,12 @@ __all__ = [
     "best_touched",
     "fill_up",
     "keep_allowed",
+    "locate_rows",
     "scatter_float32",
     "scatter_row_float8",
     "scatter_row_float16",
     "scatter_row_float32",
+    "scatter_rows_float8",
+    "scatter_rows_float16",
+    "scatter_rows_float32",
 ]

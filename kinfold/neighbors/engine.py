@@ -190,7 +190,10 @@ class FaissEngine:
             beam = int(max(HNSW_SEARCH_BEAM, 2 * k) * min(1 / share, MOST_WIDENING))
             parameters = library.SearchParametersHNSW(sel=_selector(bits), efSearch=beam)
         else:
-            parameters = library.SearchParametersIVF(sel=_selector(bits), nprobe=self._index.nprobe)
+            # The nearest that may be given lie in farther cells where few may.
+            probes = int(self._index.nprobe * min(1 / share, MOST_WIDENING))
+            probes = min(probes, self._index.nlist)
+            parameters = library.SearchParametersIVF(sel=_selector(bits), nprobe=probes)
         return self._search(queries, k, parameters)
 
     def _search(self, queries: Float32s, k: int, parameters: Any) -> UInt32s:

@@ -131,8 +131,11 @@ def publish(
     """
     inputs = check_inputs(vectors, ids, payload, config, models)
     progress = progress or silent
-    with limited_threads(threads) as count, VersionWriter(Path(path)) as writer:
-        shop = Workshop(writer, told, resume=resume, fresh=fresh)
+    with (
+        limited_threads(threads) as count,
+        VersionWriter(Path(path)) as writer,
+        Workshop(writer, told, resume=resume, fresh=fresh) as shop,
+    ):
         content = content_of(inputs, shop.shelf, progress)
         plans, choices = list[ModelPlan](), list[Stage]()
         for plan in inputs.plans:
@@ -148,9 +151,7 @@ def publish(
         run = Run(shop, inputs, stages, plans, progress, runner or LocalRunner(count), share)
         run.all()
         shop.gather()
-        version = writer.publish(**_fields(shop, run, inputs, stages, plans))
-        shop.finish()
-        return version
+        return writer.publish(**_fields(shop, run, inputs, stages, plans))
 
 
 def plan_build(

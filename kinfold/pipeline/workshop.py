@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from pydantic import BaseModel, ValidationError
 
@@ -125,7 +127,7 @@ class Shelf:
 
 
 class Workshop:
-    """Runs stages one after the other.
+    """Runs stages one after the other; a context manager.
 
     Parameters
     ----------
@@ -150,6 +152,19 @@ class Workshop:
             self._remove()
         self.shelf = Shelf(writer.path, empty=fresh or not resume)
         self._found: dict[str, Done | None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove the work folder, unless another build is to go on from there."""
+        if error is None or not self._resume:
+            self._remove()
 
     def expect(self, stages: Stages) -> list[PlannedStage]:
         """Look for all stages, and sweep away what belongs to none of them."""
@@ -180,11 +195,8 @@ class Workshop:
             outcome = work(writer)
             self._mark(stage, writer.files, outcome)
         except BaseException:
-            if self._resume:
-                self._remove_files_of(stage)
-                self._remove_if_empty()
-            else:
-                self._remove()
+            self._remove_files_of(stage)
+            self._remove_if_empty()
             raise
         shutil.rmtree(self._place(stage), ignore_errors=True)
         done = Done(writer.folder, writer.files, outcome.result, outcome.measured)
@@ -227,10 +239,6 @@ class Workshop:
                 for name, info in done.files.items():
                     if name not in SCRATCH:
                         self._writer.link(name, done.folder / name, info)
-
-    def finish(self) -> None:
-        """Remove the work folder of a build that was published."""
-        self._remove()
 
     def _mark(self, stage: Stage, files: dict[str, FileInfo], outcome: Outcome) -> None:
         with disk_errors(self._writer.path, f"marking {stage.name}"):

@@ -14,10 +14,11 @@ from kinfold.kernels.combine import (
     best_touched,
     fill_up,
     keep_allowed,
+    locate_rows,
     scatter_float32,
-    scatter_row_float8,
-    scatter_row_float16,
-    scatter_row_float32,
+    scatter_rows_float8,
+    scatter_rows_float16,
+    scatter_rows_float32,
 )
 
 _NO_SCALES = np.empty(0, dtype=np.float32)
@@ -26,9 +27,9 @@ _NO_ORDER = np.empty(0, dtype=np.uint32)
 _NO_ORDER.flags.writeable = False
 
 _SCATTERS = {
-    "float8": scatter_row_float8,
-    "float16": scatter_row_float16,
-    "float32": scatter_row_float32,
+    "float8": scatter_rows_float8,
+    "float16": scatter_rows_float16,
+    "float32": scatter_rows_float32,
 }
 
 
@@ -38,6 +39,14 @@ class _Scratch:
     def __init__(self, rows: int) -> None:
         self.scores = np.zeros(rows, dtype=np.float32)
         self.touched = np.empty(1024, dtype=np.uint32)
+        self.located = np.empty((16, 4), dtype=np.int64)
+        self.shares = np.empty(16, dtype=np.float64)
+
+    def seeds(self, count: int) -> None:
+        """Make room for so many rows of C."""
+        if self.shares.shape[0] < count:
+            self.located = np.empty((count, 4), dtype=np.int64)
+            self.shares = np.empty(count, dtype=np.float64)
 
     def room(self, values: int) -> None:
         """Make room for every value that a query may add, and one more."""
@@ -75,28 +84,33 @@ class Combiner:
         two arrays is not touched.
         """
         scratch = self._scratch()
-        places = []
-        for seed, weight in zip(seeds.tolist(), weights.tolist(), strict=True):
-            if weight > 0:
-                slot = model.slot(seed)
-                share = weight * model.scales.item(slot) * model.factor(slot)
-                places.append((model.row(slot), share))
-        scratch.room(sum(place.last - place.first for place, _ in places))
+        scratch.seeds(seeds.shape[0])
+        scratch.room(seeds.shape[0] * model.info.longest_row)
         scatter = _SCATTERS[model.info.dtype]
+        largest = _NO_SCALES if model.largest is None else model.largest
         count = 0
-        for place, share in places:
-            reached = scatter(
-                model.columns[place.block], place.begin, place.end,
-                model.values[place.block], place.first, place.last, share,
-                scratch.scores, scratch.touched, count,
+        for block, (first_row, last_row) in enumerate(model.spans):
+            steps, values = model.columns[block], model.values[block]
+            rows = locate_rows(
+                seeds, weights, model.places, model.indptr, model.starts, model.scales, largest,
+                1.0 / model.info.value_scale, first_row, last_row, values.shape[0],
+                steps.shape[0], model.info.longest_row, scratch.located, scratch.shares,
             )  # fmt: skip
-            if reached < 0:
+            if rows < 0:
+                scratch.scores[:] = 0
+                for seed in seeds[weights > 0].tolist():
+                    model.row(model.slot(seed))
+            if rows > 0:
+                count = scatter(
+                    steps, values, scratch.located, scratch.shares, rows,
+                    scratch.scores, scratch.touched, count,
+                )  # fmt: skip
+            if rows < 0 or count < 0:
                 scratch.scores[:] = 0
                 raise CorruptIndexError(
                     f"model {model.name!r}: corrupt: a row's columns end early, or lead out of "
                     f"the gallery of {self._rows}; run `kinfold verify`"
                 )
-            count = reached
         if allowed is not None:
             count = keep_allowed(scratch.scores, scratch.touched, count, model.order, allowed)
         size = int(

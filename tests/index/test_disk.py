@@ -192,7 +192,6 @@ def test_a_disk_that_is_full_at_the_last_step(last_step):
     assert not (last_step.path / ".work").exists()
 
 
-@pytest.mark.xfail(reason="a build that fails while it goes live leaves its work folder there")
 def test_what_a_build_had_written_at_the_last_step_is_given_back(last_step):
     last_step.check()
 

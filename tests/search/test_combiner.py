@@ -161,6 +161,7 @@ def test_rows_of_several_blocks(index):
     several = Index(dataclasses.replace(index._stored, models={"default": split}))
     np.testing.assert_array_equal(counted_matrix(several), counted_matrix(index))
     queries = BY_NAME["two parts"].queries
-    np.testing.assert_array_equal(
-        several.search(queries, 30).scores, index.search(queries, 30).scores
+    # Block by block, rows are added up in another order: the last bit may differ.
+    np.testing.assert_allclose(
+        several.search(queries, 30).scores, index.search(queries, 30).scores, rtol=5e-7
     )
