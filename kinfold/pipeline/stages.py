@@ -195,13 +195,13 @@ def lists_key(vectors: str, how: JoinKind, config: BuildConfig, width: int | Non
     )
 
 
-def cells_stage(vectors: str, needed: bool) -> Stage:
-    """Where the items lie: for the join by cells, and for an inverted file; else nothing."""
-    files = {CENTROIDS, IN_CELLS} if needed else set[str]()
-    return Stage(CELLS, stage_key(CELLS, vectors=vectors, needed=needed), scratch=frozenset(files))
+def cells_stage(vectors: str) -> Stage:
+    """Where the items lie: for the join by cells, and for an inverted file."""
+    key = stage_key(CELLS, vectors=vectors)
+    return Stage(CELLS, key, scratch=frozenset({CENTROIDS, IN_CELLS}))
 
 
-def knn_stage(vectors: str, cells: str, kind: str, config: BuildConfig) -> Stage:
+def knn_stage(vectors: str, kind: str, config: BuildConfig) -> Stage:
     """The kNN index; an exact one has no file."""
     constants = (
         engine.HNSW_LINKS, engine.HNSW_BUILD_BEAM, engine.IVF_PROBES, engine.IVF_PROBE_SHARE,
@@ -210,7 +210,6 @@ def knn_stage(vectors: str, cells: str, kind: str, config: BuildConfig) -> Stage
     key = stage_key(
         KNN,
         vectors=vectors,
-        cells=cells if kind == "ivf" else None,
         kind=kind,
         metric=config.metric,
         engine=None if kind == "exact" else approximate,
@@ -248,7 +247,7 @@ class Stages:
 
     vectors: Stage
     items: Stage
-    cells: Stage
+    cells: Stage | None
     knn: Stage
     neighbors: Stage
     models: dict[str, tuple[Stage, Stage]]
@@ -266,7 +265,8 @@ class Stages:
     def after_choices(self) -> list[Stage]:
         """All but what `auto` does first."""
         pairs = [stage for pair in self.models.values() for stage in pair]
-        return [self.vectors, self.items, self.cells, self.knn, self.neighbors, *pairs]
+        cells = [self.cells] if self.cells else []
+        return [self.vectors, self.items, *cells, self.knn, self.neighbors, *pairs]
 
     @property
     def keys(self) -> dict[str, str]:
@@ -282,8 +282,8 @@ def all_stages(content: Content, plans: Sequence[ModelPlan], choices: Sequence[S
     stored = max(plan.k_m for plan in plans)
     vectors = vectors_stage(content, first)
     how = choose_join(first.join, rows, content.dimension, first.metric)
-    cells = cells_stage(vectors.key, kind == "ivf" or how == "cells")
-    knn = knn_stage(vectors.key, cells.key, kind, first)
+    cells = cells_stage(vectors.key) if kind == "ivf" or how == "cells" else None
+    knn = knn_stage(vectors.key, kind, first)
     lists = lists_key(vectors.key, how, first, width)
     # Recall is that of the first model's k_d.
     recall_at = None if how == "exact" else first.k_d
