@@ -24,7 +24,7 @@ DOES = {
     "choice": "choose parameters from the gallery",
     "vectors": "check, normalise and write the vectors",
     "items": "write ids and payload",
-    "cells": "sort the items into cells, where some are needed",
+    "cells": "sort the items into cells",
     "knn": "make the kNN index",
     "neighbors": "find every item's neighbours",
     "similarity": "re-calculate their similarities",

@@ -36,7 +36,6 @@ from kinfold.pipeline.stages import (
     VECTORS,
     WIDE,
     NeighborsResult,
-    Nothing,
     Outcome,
     Stage,
     Stages,
@@ -91,8 +90,6 @@ class Run:
         if stage.kind == ITEMS:
             return lambda w: make_items(w, inputs.ids, inputs.payload)
         if stage.kind == CELLS:
-            if not stage.scratch:
-                return lambda w: Outcome(Nothing(), {})
             return lambda w: find_cells(w, self._vectors, self._passes(stage))
         if stage.kind == KNN:
             return lambda w: make_engine(
@@ -100,7 +97,7 @@ class Run:
                 self._stages.engine,
                 self._vectors,
                 self._unscaled,
-                self._cells if self._stages.engine == "ivf" else None,
+                self._cells() if self._stages.engine == "ivf" else None,
                 progress,
             )
         if stage.kind == NEIGHBORS:
@@ -112,7 +109,7 @@ class Run:
                 width=self._stages.width,
                 stored=self._stages.stored,
                 k_d=self._first.k_d,
-                cells=self._cells if self._stages.join == "cells" else None,
+                cells=self._cells() if self._stages.join == "cells" else None,
                 passes=self._passes(stage),
             )
         plan = self._plans[stage.model or ""]
@@ -145,8 +142,9 @@ class Run:
             self._stages.vectors, lambda folder: map_npy(folder / layout.VECTORS, "<f4", shape)
         )
 
-    @property
-    def _cells(self) -> Cells:
+    def _cells(self) -> Cells | None:
+        if self._stages.cells is None:
+            return None
         return self._read(
             self._stages.cells,
             lambda folder: Cells(

@@ -29,7 +29,6 @@ from kinfold.pipeline.events import BuildCallback, PlannedStage, StageEvent, Sta
 from kinfold.pipeline.marks import Mark, is_whole, mark_name, read_mark, write_mark
 from kinfold.pipeline.passes import FilePasses
 from kinfold.pipeline.stages import (
-    CELLS,
     DIFFUSION,
     KNN,
     NEIGHBORS,
@@ -116,8 +115,9 @@ class Shelf:
     def plan(self, stages: Stages) -> dict[str, Done | None]:
         """What is done of a build, stage by stage."""
         found = {stage.name: self.find(stage) for stage in stages}
-        if found[CELLS] is None and found[KNN] and found[NEIGHBORS]:
-            found[CELLS] = self.find(stages.cells, scratch=False)
+        cells = stages.cells
+        if cells is not None and found[cells.name] is None and found[KNN] and found[NEIGHBORS]:
+            found[cells.name] = self.find(cells, scratch=False)
         # Neighbours beyond those that a version keeps are made again only for who needs them.
         if found[NEIGHBORS] is None and all(
             found[stage.name] for stage in stages if stage.kind == DIFFUSION
