@@ -23,7 +23,7 @@ def test_results_of_blocks_are_one_behind_the_other(step):
         np.testing.assert_array_equal(found[name], expected)
         assert found[name].dtype == expected.dtype
     assert told[-1].done == told[-1].total == 40
-    assert {event.unit for event in told} == {"0-mean-1-rows"}
+    assert {event.phase for event in told} == {"similarity"}
 
 
 def test_what_was_given_is_not_written_to():

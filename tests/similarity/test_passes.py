@@ -33,11 +33,11 @@ class ReadOnly(MemoryPasses):
         super().__init__(LocalRunner(threads))
         self.names = []
 
-    def run(self, name, task, arrays, blocks):
+    def run(self, name, task, arrays, blocks, rows=None):
         self.names.append(name)
         assert blocks[-1][1] == len(next(iter(arrays.values()))) or "ids" not in arrays
         task = pickle.loads(pickle.dumps(task))  # noqa: S301
-        result = super().run(name, task, arrays, blocks)
+        result = super().run(name, task, arrays, blocks, rows)
         for array in result.values():
             array.flags.writeable = False
         return result
@@ -164,4 +164,4 @@ def test_sets_are_those_of_the_definition(k):
 
 def test_blocks_cover_all_rows():
     assert cut(10, 4) == [(0, 4), (4, 8), (8, 10)]
-    assert flat.blocks_of(rough())[-1][1] == 170
+    assert flat.blocks_of(rough(), flat.in_memory())[-1][1] == 170
