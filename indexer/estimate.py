@@ -15,6 +15,7 @@ from kinfold.errors import CapacityError, KinfoldError
 from kinfold.neighbors import choose_engine, choose_join
 from kinfold.neighbors.cells import CELLS_OF_AN_ITEM, cell_count
 from kinfold.similarity import SimilarityModel, resolve
+from kinfold.similarity.flat import BLOCK_ROWS
 from kinfold.similarity.width import list_width
 from kinfold.threads import available_cores
 from kinfold.tuning.auto import choosing_seconds
@@ -41,6 +42,7 @@ _CELL_ITEM_BYTES = 250
 _LIST_COPIES = 16
 _GRAPH_COPIES = 3
 _ORDER_BYTES = 60
+_IN_PASSES = {"mean", "cas", "k-reciprocal"}
 _LEAST_SHARE = 1 / 32
 """Blocks so much smaller are still worth their administration."""
 
@@ -93,6 +95,11 @@ class Estimate:
     memory_available: int
     disk_available: int
 
+    @property
+    def least_memory(self) -> int:
+        """Bytes at the peak when blocks are as small as they may be."""
+        return self.memory - int(self.blocks * (1 - _LEAST_SHARE))
+
 
 def estimate(
     rows: int, dimension: int, config: BuildConfig, path: Path, item_bytes: int = 0
@@ -123,11 +130,11 @@ def estimate(
     graph_own = _GRAPH_COPIES * graph + _ORDER_BYTES * rows
     blocks = _BLOCK_VALUE_BYTES * min(rows * row, BLOCK_VALUES)
     own = max(search, models_own, graph_own)
-    passes = max(
-        8 * rows * width * (1 if how == "exact" else _CELL_LISTS),
-        rows * max((cost.memory for cost in costs), default=0),
-        matrix,
-    )
+    written = [c.memory for m, c in zip(models, costs, strict=True) if m.name in _IN_PASSES]
+    passes = 0
+    if rows > BLOCK_ROWS:  # of a single block nothing is written
+        found = 8 * rows * width * (1 if how == "exact" else _CELL_LISTS)
+        passes = max(found, rows * max(written, default=0), matrix)
     return Estimate(
         rows=rows,
         dimension=dimension,
@@ -215,7 +222,7 @@ def check_fits(figures: Estimate, memory: int | None = None) -> float:
     """
     most = figures.memory_available if memory is None else memory
     room = min(most, figures.memory_available)
-    least = figures.memory - int(figures.blocks * (1 - _LEAST_SHARE))
+    least = figures.least_memory
     if least > room:
         allowed = room < most or memory is None
         raise CapacityError(

@@ -61,7 +61,7 @@ def doomed(path: Path, point: str) -> None:
                 die()
 
     def progress(event: Any) -> None:
-        if kind == "phase" and event.phase == what:
+        if kind == "phase" and event.phase.startswith(what):
             die()
 
     build(path, told=told, progress=progress)

@@ -110,7 +110,7 @@ def test_stored_neighbours_spare_the_search(index, tmp_path, monkeypatch):
     searches = []
     monkeypatch.setattr(
         "kinfold.pipeline.models.self_join",
-        lambda *args, **kwargs: searches.append(args[3]) or original(*args, **kwargs),
+        lambda *args, **kwargs: searches.append(args[2]) or original(*args, **kwargs),
     )
     from kinfold.neighbors import self_join as original
 
