@@ -187,7 +187,7 @@ class FilePasses:
 def _told_as(phase: str, name: str) -> str:
     """What a pass is called to who watches: numbers, and what says the same again, left out."""
     words = [word for word in name.split("-") if not word.isdecimal() and word != "round"]
-    return " ".join([phase, *(word for word in words if word not in {"rows", phase})])
+    return " ".join([phase, *(word for word in words if word not in {"rows", "exact", phase})])
 
 
 def _after(blocks: Sequence[Block], end: int) -> list[Block]:

@@ -163,7 +163,7 @@ ENGINES = {
 def test_progress(tmp_path, monkeypatch, engine):
     """Phases one after the other, each rising to its total, told by the thread that builds."""
     monkeypatch.setattr("kinfold.validate._CHUNK_VALUES", 200 * 8)
-    monkeypatch.setattr("kinfold.diffusion.rows.BLOCK_VALUES", 100 * 300)
+    monkeypatch.setattr("kinfold.diffusion.tasks.BLOCK_VALUES", 100 * 300)
     events = []
     config = BuildConfig(neighbors=engine, k_d=5)
     build(Source("v", vectors(700, 8)), tmp_path, config=config, progress=events.append)

@@ -134,7 +134,7 @@ def test_errors_are_told_with_their_message(tmp_path, told, monkeypatch):
     assert (told[-1]["type"], told[-1]["stage"]) == ("CapacityError", None)
 
 
-def refuse(_figures):
+def refuse(*_given):
     raise CapacityError("too large")
 
 
