@@ -41,9 +41,11 @@ from kinfold.pipeline.stages import (
     Stages,
 )
 from kinfold.pipeline.workshop import Workshop
-from kinfold.progress import ProgressCallback
+from kinfold.progress import ProgressCallback, silent
 
 Loaded = TypeVar("Loaded")
+
+_TOLD_ROWS = 100_000
 
 
 class Run:
@@ -123,7 +125,10 @@ class Run:
 
     def _passes(self, stage: Stage) -> FilePasses:
         """Where a stage keeps the blocks that are done."""
-        return self._shop.passes(stage, self._runner, self._progress, self._share)
+        # Of a small gallery the models tell in percent; their many passes are over in a moment.
+        is_quick = stage.kind == SIMILARITY and self._rows <= _TOLD_ROWS
+        progress = silent if is_quick else self._progress
+        return self._shop.passes(stage, self._runner, progress, self._share)
 
     def _read(self, stage: Stage, opened: Callable[[Path], Loaded]) -> Loaded:
         """What a stage wrote; made again where it was found and turns out to be damaged."""
