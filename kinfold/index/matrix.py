@@ -10,8 +10,7 @@ import numpy as np
 from kinfold.arrays import AnyArray, Int64s
 from kinfold.blocks import Arrays, Block, BlockTask, Passes
 from kinfold.config import ValueType
-from kinfold.diffusion import DiffusionReport, LocalOrder, row_blocks
-from kinfold.diffusion.tasks import BLOCK_VALUES
+from kinfold.diffusion import DiffusionReport, LocalOrder, row_blocks, tasks
 from kinfold.index import layout
 from kinfold.index.writing import FileWriter
 from kinfold.kernels.encode import encode_values, step_bytes, write_steps
@@ -106,7 +105,7 @@ def write_matrix(
     """
     rows = order.order.size
     wholes = row_blocks(order.starts, max_row, layout.BLOCK_VALUES)
-    parts = row_blocks(order.starts, max_row, int(BLOCK_VALUES * passes.share))
+    parts = row_blocks(order.starts, max_row, int(tasks.BLOCK_VALUES * passes.share))
     kept: dict[str, list[AnyArray]] = {}
     for number, whole in enumerate(wholes):
         found = passes.run(f"rows-{number:05d}", task, arrays, _within(parts, whole), rows)
