@@ -76,7 +76,8 @@ def stoppable(say: Callable[[], None]) -> Iterator[None]:
         left.set()
         signal.set_wakeup_fd(woken)
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # Once stopped, the process only ends: a second signal then ends it at once.
+            signal.signal(number, _leave if heard.is_set() else handler)
         os.close(writer)
         watcher.join()
         os.close(reader)
@@ -91,6 +92,11 @@ def _signalled(reader: int, seconds: float | None) -> bool:
         if found[0] in SIGNALS:
             return True
     return False
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """The second signal, when the work has ended and the process has not."""
+    _end()
 
 
 def _end() -> None:

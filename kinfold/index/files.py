@@ -181,6 +181,10 @@ def map_npy(path: Path, dtype: str, shape: tuple[int | None, ...]) -> AnyArray:
         )
     if 0 in found_shape:
         return np.empty(found_shape, dtype=found_dtype)
-    mapped = np.memmap(path, dtype=found_dtype, mode="r", offset=offset, shape=found_shape)
+    try:
+        mapped = np.memmap(path, dtype=found_dtype, mode="r", offset=offset, shape=found_shape)
+    except FileNotFoundError:
+        # Removed since its header was read, with the version that it belongs to.
+        raise CorruptIndexError(f"{path}: missing; restore it or build again") from None
     # A plain array over the same pages: kernels start quicker on it than on the subclass.
     return np.asarray(mapped).view(np.ndarray)

@@ -9,7 +9,7 @@ from oracles import sparse_affinity
 from kinfold.affinity import build_graph
 from kinfold.affinity.graph import csr
 from kinfold.arrays import NOTHING, as_unsigned
-from kinfold.diffusion import diffuse
+from kinfold.diffusion import Solving, diffuse
 from kinfold.neighbors import NeighborLists
 
 KINDS = ["mutual", "union", "completed"]
@@ -86,13 +86,10 @@ def test_diffusion_takes_it_as_it_takes_any_matrix():
     graph = build_graph(rough_lists(120, 6, 3), 6, "completed", 3, 1.0, 8.0).matrix
     plain = sparse_affinity.build_graph(rough_lists(120, 6, 3), 6, "completed", 3, 1.0, 8.0)
     plain.data = graph.data
-    settings = {
-        "alpha": 0.9, "max_row": 40, "mass": 0.99, "tolerance": 1e-6, "max_iterations": 50,
-        "threads": 1,
-    }  # fmt: skip
-    (left,), (right,) = list(diffuse(graph, **settings)), list(diffuse(plain, **settings))
-    np.testing.assert_array_equal(left.columns, right.columns)
-    np.testing.assert_array_equal(left.values, right.values)
+    solving = Solving(0.9, 40, 0.99, 1e-6, 50)
+    left, right = diffuse(graph, solving, 1).matrix, diffuse(plain, solving, 1).matrix
+    np.testing.assert_array_equal(left.indices, right.indices)
+    np.testing.assert_array_equal(left.data, right.data)
 
 
 def test_a_gallery_without_any_edge():

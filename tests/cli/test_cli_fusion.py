@@ -62,7 +62,7 @@ def test_questions_that_cannot_be_asked(kinfold, two):
 def test_info_shows_what_differs_and_what_all_share(kinfold, two):
     shown = kinfold("info", *TWO).out
     near, far, both = re.split(r"^model far.*$|^all models *$", shown, flags=re.MULTILINE)
-    assert re.search(r"^model near +float16, the default *$", near, re.MULTILINE)
+    assert re.search(r"^model near +float8, the default *$", near, re.MULTILINE)
     own = {"similarity", "k_d", "alpha"}
     for text, chain in ((near, "cosine"), (far, "cas+k-reciprocal(k2=4)")):
         found = dict(re.findall(r"^  (\w+) +(.*?) *$", text, re.MULTILINE))

@@ -68,7 +68,7 @@ def test_an_interrupt_during_a_build_leaves_the_old_version(here):
     versions = here / "data" / "people" / VERSIONS
     work = here / "data" / "people" / WORK
     process = subprocess.Popen(
-        [*KINFOLD, "build", "large.npy", *PEOPLE],
+        [*KINFOLD, "build", "large.npy", *PEOPLE, "--set", "join=exact"],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

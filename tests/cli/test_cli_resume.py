@@ -202,7 +202,7 @@ def test_a_disk_that_is_full_goes_on_when_it_is_not(here):
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (900_000, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
 
     done = subprocess.run(
         [*KINFOLD, *command], env=environment(), capture_output=True, text=True,

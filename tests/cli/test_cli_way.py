@@ -226,7 +226,7 @@ def test_info_of_one_collection(kinfold, people, folder):
     assert shown["payload"] == "person, camera, note, blur, tags, is_query"
     assert shown["neighbours"] == "exact, recall of the graph 1.000"
     assert shown["version"].startswith(f"{values['version']} (of 1), kinfold ")
-    assert shown["model default"] == "float16, the default"
+    assert shown["model default"] == "float8, the default"
     for phase, seconds in manifest.measured.items():
         assert shown[phase.replace("_", " ")] == f"{seconds:.2f}"
     assert "  alpha" in kinfold("info", *people).out
