@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import signal
@@ -74,6 +75,8 @@ def stoppable(say: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         left.set()
+        if heard.is_set():
+            atexit.register(_ignore)
         signal.set_wakeup_fd(woken)
         for number, handler in before.items():
             # Once stopped, the process only ends: a second signal then ends it at once.
@@ -97,6 +100,12 @@ def _signalled(reader: int, seconds: float | None) -> bool:
 def _leave(_number: int, _frame: FrameType | None) -> None:
     """The second signal, when the work has ended and the process has not."""
     _end()
+
+
+def _ignore() -> None:
+    """The interpreter's very last steps know no handlers: there a signal would be the exit code."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end() -> None:
