@@ -58,10 +58,12 @@ def test_whatever_is_a_token_is_one_in_one_way_only(text: str) -> None:
         assert text.isascii()
 
 
-@given(st.text(LETTERS, min_size=8, max_size=12), st.integers(0, 42), st.data())
-def test_a_changed_secret_matches_nothing(key_id: str, place: int, data: st.DataObject) -> None:
+@given(st.text(LETTERS, min_size=8, max_size=12), st.integers(0, 42), st.integers(0, 99))
+def test_a_changed_secret_matches_nothing(key_id: str, place: int, other: int) -> None:
     secret = new_token(key_id).secret
-    letter = data.draw(st.sampled_from(sorted(set(LETTERS) - {secret[place]})))
+    # The secret is random: what is drawn may not depend on it.
+    letters = sorted(set(LETTERS) - {secret[place]})
+    letter = letters[other % len(letters)]
     changed = secret[:place] + letter + secret[place + 1 :]
     kept = hash_secret(secret)
     assert matches(secret, kept) == [True]
