@@ -9,8 +9,8 @@ A line of the log is believed when the data has the checksum that it names. So n
 synced, which would take longer than much of the work: what a crash of the machine loses is found
 out, and done again.
 
-A pass of one block that took no time worth mentioning is not written at all: most passes over a
-small gallery are.
+Nothing of a pass is written as long as it has taken no time worth mentioning: most passes over a
+small gallery never are.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kinfold.arrays import AnyArray, frozen
-from kinfold.blocks import Arrays, Block, BlockRunner, BlockTask
+from kinfold.blocks import Arrays, Block, BlockRunner, BlockTask, Growing
 from kinfold.errors import CorruptIndexError
 from kinfold.index.files import disk_errors, map_npy, write_npy_header
 from kinfold.progress import Progress, ProgressCallback
 
 WORTH_SECONDS = 0.5
-"""Of a single block, from which on it is worth keeping."""
+"""Of a pass, from which on what it gave is worth keeping."""
 
 _LOG, _DONE = "log", "done"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -127,35 +127,29 @@ class FilePasses:
             return found
         total = blocks[-1][1] if rows is None else rows
         phase = _told_as(self._phase, name)
-        if len(blocks) == 1 and not place.exists():
-            ((_, end),) = blocks
+        with disk_errors(self._root, f"writing {self._phase}"), ExitStack() as stack:
+            # Written once it has taken long enough to be worth that, or goes on from what was.
+            files = None
+            if place.exists():
+                files = stack.enter_context(_Files(place, blocks[0][0]))
+            left = _after(blocks, files.end) if files is not None else list(blocks)
+            held: list[tuple[int, dict[str, AnyArray]]] = []
             begun = time.perf_counter()
-            (part,) = self._runner.run(task, arrays, blocks)
-            self._progress(Progress(phase, end, total))
-            if time.perf_counter() - begun < WORTH_SECONDS:
-                return {key: frozen(values) for key, values in part.items()}
-            return self._kept(place, end, part)
-        with disk_errors(self._root, f"writing {self._phase}"):
-            with _Files(place, blocks[0][0]) as files:
-                left = _after(blocks, files.end)
-                for (_, end), part in zip(left, self._runner.run(task, arrays, left), strict=True):
-                    files.append(end, part)
-                    self._progress(Progress(phase, end, total))
-                files.finish()
-            found = _open(place)
-            self._made.add(name)
+            for (_, end), part in zip(left, self._runner.run(task, arrays, left), strict=True):
+                held.append((end, part))
+                if files is None and time.perf_counter() - begun >= WORTH_SECONDS:
+                    files = stack.enter_context(_Files(place, blocks[0][0]))
+                while files is not None and held:
+                    files.append(*held.pop(0))
+                self._progress(Progress(phase, end, total))
+            if files is None:
+                return _in_memory([part for _, part in held])
+            files.finish()
+        found = _open(place)
+        self._made.add(name)
         if found is None:
             raise CorruptIndexError(f"{place}: expected what was just written, found it changed")
         return found
-
-    def _kept(self, place: Path, end: int, part: dict[str, AnyArray]) -> dict[str, AnyArray]:
-        """A pass of a single block, written after all."""
-        with disk_errors(self._root, f"writing {self._phase}"):
-            with _Files(place, -1) as files:
-                files.append(end, part)
-                files.finish()
-            self._made.add(place.name)
-        return {key: frozen(values) for key, values in part.items()}
 
     def last_round(self, name: str) -> tuple[int, dict[str, AnyArray]] | None:
         """See `Passes.last_round`."""
@@ -182,6 +176,18 @@ class FilePasses:
         for place in list(self._folder.glob(f"{name}-round-*")):
             if place.name.rpartition("-")[2].isdecimal():
                 yield place
+
+
+def _in_memory(parts: list[dict[str, AnyArray]]) -> dict[str, AnyArray]:
+    """What blocks gave, one behind the other; not to be written to, as what lies in files."""
+    result: dict[str, Growing] = {}
+    for part in parts:
+        for key, values in part.items():
+            if key in result:
+                result[key].append(values)
+            else:
+                result[key] = Growing(values)
+    return {key: frozen(growing.whole()) for key, growing in result.items()}
 
 
 def _told_as(phase: str, name: str) -> str:

@@ -60,10 +60,26 @@ def everything_is_kept(monkeypatch):
     monkeypatch.setattr("kinfold.pipeline.passes.WORTH_SECONDS", 0.0)
 
 
-def test_a_quick_pass_of_one_block_is_not_written(tmp_path, x, monkeypatch):
+@pytest.mark.parametrize("step", [ROWS, 4])
+def test_a_quick_pass_is_not_written(tmp_path, x, monkeypatch, step):
     monkeypatch.setattr("kinfold.pipeline.passes.WORTH_SECONDS", 60.0)
-    same(run(tmp_path, Runner(), x, ROWS), whole(x))
+    same(run(tmp_path, Runner(), x, step), whole(x))
     assert not (tmp_path / "stage").exists()
+
+
+def test_a_pass_is_written_from_its_first_block_on_when_it_gets_long(tmp_path, x, monkeypatch):
+    times = iter([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
+    monkeypatch.setattr("kinfold.pipeline.passes.time.perf_counter", lambda: next(times))
+    monkeypatch.setattr("kinfold.pipeline.passes.WORTH_SECONDS", 3.0)
+    with pytest.raises(EndedEarlyError):
+        run(tmp_path, Runner(2), x)
+    assert not (tmp_path / "stage").exists()
+    times = iter([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
+    with pytest.raises(EndedEarlyError):
+        run(tmp_path, Runner(4), x)
+    again = Runner()
+    same(run(tmp_path, again, x), whole(x))
+    assert again.done[0][0] == 16
 
 
 @pytest.fixture
