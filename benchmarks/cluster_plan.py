@@ -67,18 +67,22 @@ class Line:
 def main() -> None:
     """Print a table for each number of rows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", nargs="?", type=Path, default=OUTPUT / "scaling.json")
+    parser.add_argument("file", nargs="?", type=Path, default=OUTPUT / "scaling-measured.json")
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000_000, 1_000_000_000])
     parser.add_argument("--machines", type=int, default=16)
     parser.add_argument("--cores", type=int, default=32, help="of each machine")
     parser.add_argument("--network", type=float, default=1.25, help="GB/s of each machine")
     parser.add_argument("--memory", type=float, default=256, help="GB of each machine")
     parser.add_argument("--shared", action="store_true", help="vectors lie on shared storage")
-    parser.add_argument("--listed", type=int, default=50, help="neighbours stored for an item")
-    parser.add_argument("--row", type=int, default=150, help="values of a row of C")
+    parser.add_argument("--measured-cores", type=int, default=2, help="that the file is of")
+    parser.add_argument("--listed", type=int, default=30, help="neighbours stored for an item")
+    parser.add_argument("--row", type=int, default=205, help="values of a row of C")
     parser.add_argument("--block", type=int, default=65_536, help="rows of a block")
     chosen = parser.parse_args()
-    measured = json.loads(chosen.file.read_text(encoding="utf-8"))["results"]
+    measured = [
+        {"cores": chosen.measured_cores, **one}
+        for one in json.loads(chosen.file.read_text(encoding="utf-8"))
+    ]
     machines = Machines(
         chosen.machines, chosen.cores, chosen.network * 1e9, chosen.memory * 1e9, chosen.shared
     )
@@ -95,7 +99,7 @@ def plan(
     sizes = sorted(measured, key=lambda one: one["rows"])
     vectors, lists = 4.0 * gallery.dimension, 8.0 * gallery.listed
     read = {"neighbors": vectors, "similarity": lists, "diffusion": lists}
-    back = {"neighbors": lists, "similarity": 4.0 * gallery.listed, "diffusion": 6.0 * gallery.row}
+    back = {"neighbors": lists, "similarity": 4.0 * gallery.listed, "diffusion": 2.5 * gallery.row}
     lines = []
     for stage in sizes[-1]["stages"]:
         work = core_seconds(rows, stage, sizes)

@@ -241,7 +241,8 @@ def _fields(
     rows, dimension = inputs.gallery.shape
     found = {name: done.result.model_dump() for name, done in shop.done.items()}
     seconds = {name: done.measured for name, done in shop.done.items()}
-    shared = [stages.vectors, stages.items, stages.knn, stages.neighbors]
+    cells = [stages.cells] if stages.cells else []
+    shared = [stages.vectors, stages.items, *cells, stages.knn, stages.neighbors]
     infos = {}
     for plan in plans:
         similarity, diffusion = stages.models[plan.name]

@@ -39,7 +39,7 @@ def test_it_prints_a_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "scaling.json"
-    file.write_text(json.dumps({"results": MEASURED}))
+    file.write_text(json.dumps(MEASURED))
     monkeypatch.setattr(sys, "argv", ["cluster_plan", str(file), "--rows", "1000000"])
     cluster_plan.main()
     found = capsys.readouterr().out
