@@ -344,11 +344,12 @@ def test_the_page_tells_the_scopes() -> None:
 
 hostile = st.one_of(
     st.sampled_from(
-        ["..", ".", "%2e%2e", "%2e%2e%2f%2e%2e", "..%2f..%2fetc%2fpasswd", "%00", "a%00b", "a\x00",
+        ["%2e%2e", "%2e%2e%2f%2e%2e", "..%2f..%2fetc%2fpasswd", "%00", "a%00b", "a\x00",
          ".keys.json", ".jobs", "-a", "A", "ａ", "é", "a" * 65, "x" * 4000, "%ff%fe", "a%0ab", "~",
          "con.", "a.b", "CURRENT", "%5c..%5c", "𝕒", "a%20", "%252e%252e"]
     ),
-    st.text(min_size=1, max_size=70),
+    # A client leaves out "." and ".." itself, and asks for another address.
+    st.text(min_size=1, max_size=70).filter(lambda name: name not in (".", "..")),
 )  # fmt: skip
 
 
