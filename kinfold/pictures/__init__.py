@@ -1,0 +1,1 @@
+"""Pictures: bytes that nobody trusts in, upright RGB out. Needs the extra `images`."""
