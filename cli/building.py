@@ -24,6 +24,7 @@ DOES = {
     "choice": "choose parameters from the gallery",
     "vectors": "check, normalise and write the vectors",
     "items": "write ids and payload",
+    "extras": "write thumbnails, encoder and projection",
     "cells": "sort the items into cells",
     "knn": "make the kNN index",
     "neighbors": "find every item's neighbours",

@@ -30,7 +30,7 @@ _HNSW_DIMENSION = 128
 _ROW_SECONDS = 5e-6
 _ROW_ITEM_SECONDS = 0.12e-6
 _OVERHEAD_SECONDS = 1.0
-_WRITE_BYTES = 400e6
+WRITE_BYTES = 400e6
 
 _FIXED_MEMORY = 300 << 20
 _BLOCK_VALUE_BYTES = 44
@@ -166,8 +166,8 @@ def stage_seconds(
     for name, config in models.items():
         if config.auto:
             seconds[f"choice:{name}"] = choosing_seconds(rows)
-    seconds["vectors"] = 4.0 * rows * dimension / _WRITE_BYTES
-    seconds["items"] = item_bytes / _WRITE_BYTES
+    seconds["vectors"] = 4.0 * rows * dimension / WRITE_BYTES
+    seconds["items"] = item_bytes / WRITE_BYTES
     engine = choose_engine(first.neighbors, rows, dimension)
     how = choose_join(first.join, rows, dimension, first.metric)
     seconds["knn"] = _engine_seconds(engine, rows, dimension) / cores

@@ -12,6 +12,7 @@ from pathlib import Path
 from indexer.cluster import connect
 from indexer.collection import collection_path
 from indexer.estimate import (
+    WRITE_BYTES,
     Estimate,
     available_disk,
     check_fits,
@@ -188,7 +189,7 @@ def _publish(
     try:
         return publish(
             source.vectors, path, source.ids, source.payload, config, told,
-            models=models, threads=threads, runner=runner, share=share,
+            models=models, extras=source.extras, threads=threads, runner=runner, share=share,
             resume=True, fresh=fresh, told=reporter.stages,
         )  # fmt: skip
     except InputError as error:
@@ -242,7 +243,7 @@ def plan_collection(
     try:
         plan = plan_build(
             source.vectors, path, source.ids, source.payload, config, progress,
-            models=models, fresh=fresh,
+            models=models, extras=source.extras, fresh=fresh,
         )  # fmt: skip
     except InputError as error:
         raise InputError(f"{source.name}: {error}") from None
@@ -274,7 +275,8 @@ def _seconds_of_stages(
         return {}
     rows, dimension = source.vectors.shape
     named = models or {DEFAULT_MODEL: config or BuildConfig()}
-    return stage_seconds(rows, dimension, named, source.item_bytes)
+    extras = {"extras": source.extras.bytes / WRITE_BYTES} if source.extras else {}
+    return stage_seconds(rows, dimension, named, source.item_bytes) | extras
 
 
 def work_bytes(path: Path) -> int:

@@ -12,6 +12,7 @@ from kinfold.arrays import AnyArray
 from kinfold.errors import CorruptIndexError
 from kinfold.index import layout, live_version
 from kinfold.index.columns import open_arrow
+from kinfold.index.extras import open_extras
 from kinfold.index.files import map_npy
 from kinfold.index.manifest import Manifest, read_manifest
 
@@ -40,6 +41,7 @@ def rebuild_source(path: str | Path) -> Source:
         ids=_ids(version, manifest),
         columns=columns,
         payload_names=names,
+        extras=open_extras(version, manifest),
     )
 
 

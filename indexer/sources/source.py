@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from kinfold.arrays import AnyArray, Bools
 from kinfold.errors import InputError
+from kinfold.index.extras import Extras
 from kinfold.validate import check_matrix
 
 DEFAULT_ID = "id"
@@ -54,6 +55,8 @@ class Source:
         (n,) or None.
     columns:
         Everything else of n values, by name: payload of a gallery, labels of queries.
+    extras:
+        What the index keeps beside: thumbnails, the encoder, a projection.
     """
 
     name: str
@@ -61,14 +64,16 @@ class Source:
     ids: AnyArray | None = None
     columns: pa.Table | None = None
     payload_names: list[str] = field(default_factory=list)
+    extras: Extras = field(default_factory=Extras)
 
     def __len__(self) -> int:
         return int(self.vectors.shape[0])
 
     @property
     def item_bytes(self) -> int:
-        """What ids and payload take, at most."""
-        return 0 if self.columns is None else int(self.columns.get_total_buffer_size())
+        """What ids, payload and extras take, at most."""
+        columns = 0 if self.columns is None else int(self.columns.get_total_buffer_size())
+        return columns + self.extras.bytes
 
     @property
     def payload(self) -> pa.Table | None:
@@ -114,7 +119,14 @@ class Source:
         columns = None if self.columns is None else self.columns.filter(pa.array(keep))
         ids = None if self.ids is None else self.ids[rows]
         name = f"{self.name} (rows counted among the {rows.size} of {len(self)} that are used)"
-        return replace(self, name=name, vectors=self.vectors[rows], ids=ids, columns=columns)
+        return replace(
+            self,
+            name=name,
+            vectors=self.vectors[rows],
+            ids=ids,
+            columns=columns,
+            extras=self.extras.of(rows),
+        )
 
 
 def assemble(name: str, vectors: AnyArray, others: Mapping[str, Any], wanted: Columns) -> Source:

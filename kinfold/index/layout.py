@@ -13,6 +13,17 @@ SIMILARITIES = "similarities.npy"
 """(n, k_m) float32: their similarities by the metric; seeds of queries are held against them."""
 ID_COLUMN = "id"
 
+THUMBNAILS = "thumbnails.jpegs"
+"""Small pictures of the items, JPEG, one behind the other in the order of the items."""
+THUMBNAIL_STARTS = "thumbnail-starts.npy"
+"""(n + 1,) int64: where each of them begins, in bytes; an item without one has no bytes."""
+ENCODER = "encoder.onnx"
+"""What made vectors of pictures, and makes them of queries."""
+ENCODER_SPEC = "encoder.json"
+"""How pictures are prepared for it, and what becomes of its output; see `kinfold.encoders`."""
+PROJECTION = "projection.npy"
+"""(d' + 1, d) float32: the vectors are [x, 1] times it, x being as long as vectors once were."""
+
 BLOCK_VALUES = 1 << 27
 """Values, at most, of a block of C: below 2^31, and few enough files for a large index."""
 

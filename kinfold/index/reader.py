@@ -15,6 +15,7 @@ from kinfold.arrays import AnyArray, Float32s, Int64s, UInt8s, UInt32s
 from kinfold.errors import CorruptIndexError, FormatError
 from kinfold.index import layout
 from kinfold.index.columns import Payload, open_arrow
+from kinfold.index.extras import Extras, open_extras
 from kinfold.index.files import map_npy
 from kinfold.index.ids import Ids, RowIds, StoredIds
 from kinfold.index.manifest import Manifest, ModelInfo, read_manifest
@@ -160,6 +161,7 @@ class StoredIndex:
     engine: KnnEngine
     ids: Ids
     payload: Payload | None
+    extras: Extras
     models: dict[str, StoredModel]
 
 
@@ -199,6 +201,7 @@ def _open_version(version: Path) -> StoredIndex:
         engine=engine,
         ids=_open_ids(version, manifest),
         payload=_open_payload(version, manifest),
+        extras=open_extras(version, manifest),
         models={
             name: _open_model(version, name, info, rows) for name, info in manifest.models.items()
         },

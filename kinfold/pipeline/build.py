@@ -13,6 +13,7 @@ from kinfold.arrays import AnyArray
 from kinfold.blocks import BlockRunner, LocalRunner
 from kinfold.config import BuildConfig
 from kinfold.index import FORMAT_VERSION, VersionWriter, layout
+from kinfold.index.extras import Extras
 from kinfold.index.publish import VERSIONS
 from kinfold.index.writing import FileWriter
 from kinfold.pipeline.events import BuildCallback, Plan, nobody
@@ -49,6 +50,7 @@ def build(
     progress: ProgressCallback | None = None,
     *,
     models: Mapping[str, BuildConfig] | None = None,
+    extras: Extras | None = None,
     threads: int | None = None,
     runner: BlockRunner | None = None,
 ) -> Index:
@@ -74,6 +76,9 @@ def build(
     models:
         Instead of `config`, several models by name, the default first: one kNN index, and a
         matrix C each. They must share `metric`, `neighbors` and `join`.
+    extras:
+        Thumbnails, the encoder of the pictures, and the projection that made `vectors`, kept in
+        the index for those who search it.
     threads:
         None: all cores that this process may use. The result does not depend on it.
     runner:
@@ -91,7 +96,7 @@ def build(
     """
     version = publish(
         vectors, path, ids, payload, config, progress,
-        models=models, threads=threads, runner=runner,
+        models=models, extras=extras, threads=threads, runner=runner,
     )  # fmt: skip
     return open_index(Path(path) / VERSIONS / version)
 
@@ -105,6 +110,7 @@ def publish(
     progress: ProgressCallback | None = None,
     *,
     models: Mapping[str, BuildConfig] | None = None,
+    extras: Extras | None = None,
     threads: int | None = None,
     runner: BlockRunner | None = None,
     share: float = 1.0,
@@ -129,7 +135,7 @@ def publish(
         How large blocks are, in units of what they usually are: less where memory is little. No
         result depends on it.
     """
-    inputs = check_inputs(vectors, ids, payload, config, models)
+    inputs = check_inputs(vectors, ids, payload, config, models, extras)
     progress = progress or silent
     with (
         limited_threads(threads) as count,
@@ -163,13 +169,14 @@ def plan_build(
     progress: ProgressCallback | None = None,
     *,
     models: Mapping[str, BuildConfig] | None = None,
+    extras: Extras | None = None,
     fresh: bool = False,
 ) -> Plan:
     """What `publish` with `resume` would do; writes nothing, takes no lock.
 
     Where `auto` has not chosen yet, the stages of its model are all still to do.
     """
-    inputs = check_inputs(vectors, ids, payload, config, models)
+    inputs = check_inputs(vectors, ids, payload, config, models, extras)
     shelf = Shelf(Path(path), empty=fresh)
     content = content_of(inputs, shelf, progress or silent)
     plans, choices, unknown = list[ModelPlan](), list[Stage](), set[str | None]()
@@ -203,8 +210,16 @@ def content_of(inputs: Inputs, shelf: Shelf, progress: ProgressCallback) -> Cont
         if same and manifest.files[layout.VECTORS].sha256 == vectors:
             # The version's own vectors, prepared already: once more would change their last bits.
             known = manifest.stages.get(VECTORS)
+    extras = inputs.extras
     return Content(
-        rows, dimension, vectors, array_hash(inputs.ids), table_hash(inputs.payload), known
+        rows,
+        dimension,
+        vectors,
+        array_hash(inputs.ids),
+        table_hash(inputs.payload),
+        known,
+        extras.hash() if extras else None,
+        extras.files,
     )
 
 
@@ -242,7 +257,8 @@ def _fields(
     found = {name: done.result.model_dump() for name, done in shop.done.items()}
     seconds = {name: done.measured for name, done in shop.done.items()}
     cells = [stages.cells] if stages.cells else []
-    shared = [stages.vectors, stages.items, *cells, stages.knn, stages.neighbors]
+    extras = [stages.extras] if stages.extras else []
+    shared = [stages.vectors, stages.items, *extras, *cells, stages.knn, stages.neighbors]
     infos = {}
     for plan in plans:
         similarity, diffusion = stages.models[plan.name]

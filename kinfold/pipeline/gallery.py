@@ -8,6 +8,7 @@ import pyarrow as pa
 from kinfold.arrays import AnyArray, Float32s
 from kinfold.blocks import Passes
 from kinfold.index import layout
+from kinfold.index.extras import Extras
 from kinfold.index.files import write_npy_header
 from kinfold.index.writing import FileWriter
 from kinfold.metric import Measure
@@ -76,6 +77,14 @@ def _write_items(writer: FileWriter, ids: AnyArray | None, payload: pa.Table | N
         writer.array(layout.IDS_ORDER, order)
     if payload is not None:
         writer.table(layout.PAYLOAD, payload)
+
+
+def make_extras(writer: FileWriter, extras: Extras) -> Outcome:
+    """Write thumbnails, encoder and projection, those that there are."""
+    watch = Stopwatch()
+    with watch.stage("extras"):
+        extras.write(writer)
+    return Outcome(Nothing(), watch.seconds)
 
 
 def find_cells(writer: FileWriter, vectors: Float32s, passes: Passes) -> Outcome:

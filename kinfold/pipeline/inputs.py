@@ -12,6 +12,7 @@ import pyarrow as pa
 from kinfold.arrays import AnyArray
 from kinfold.config import BuildConfig
 from kinfold.errors import InputError
+from kinfold.index.extras import Extras
 from kinfold.index.manifest import MODEL_NAME, TuningInfo
 from kinfold.progress import ProgressCallback
 from kinfold.search.index import KNN
@@ -67,6 +68,7 @@ class Inputs:
     gallery: AnyArray
     ids: AnyArray | None
     payload: pa.Table | None
+    extras: Extras
     plans: list[ModelPlan]
     given: dict[str, BuildConfig]
 
@@ -77,6 +79,7 @@ def check_inputs(
     payload: Mapping[str, Sequence[Any]] | pa.Table | None,
     config: BuildConfig | None,
     models: Mapping[str, BuildConfig] | None,
+    extras: Extras | None = None,
 ) -> Inputs:
     """Refuse what can be refused before anything is computed or written."""
     gallery = as_gallery(vectors)
@@ -84,9 +87,12 @@ def check_inputs(
     plans = plan_models(config, models, rows)
     checked_ids = None if ids is None else as_ids(ids, rows)
     table = as_payload(payload, rows)
+    extras = extras or Extras()
+    extras.check(*gallery.shape)
     given = [config or BuildConfig()] if models is None else list(models.values())
     names = [plan.name for plan in plans]
-    return Inputs(gallery, checked_ids, table, plans, dict(zip(names, given, strict=True)))
+    by_name = dict(zip(names, given, strict=True))
+    return Inputs(gallery, checked_ids, table, extras, plans, by_name)
 
 
 def plan_models(

@@ -18,6 +18,7 @@ from kinfold.neighbors import Cells, NeighborLists
 from kinfold.pipeline.gallery import (
     find_cells,
     make_engine,
+    make_extras,
     make_items,
     make_neighbors,
     make_vectors,
@@ -28,6 +29,7 @@ from kinfold.pipeline.passes import FilePasses
 from kinfold.pipeline.stages import (
     CELLS,
     CENTROIDS,
+    EXTRAS,
     IN_CELLS,
     ITEMS,
     KNN,
@@ -91,6 +93,8 @@ class Run:
             return lambda w: make_vectors(w, inputs.gallery, self._unscaled, progress)
         if stage.kind == ITEMS:
             return lambda w: make_items(w, inputs.ids, inputs.payload)
+        if stage.kind == EXTRAS:
+            return lambda w: make_extras(w, inputs.extras)
         if stage.kind == CELLS:
             return lambda w: find_cells(w, self._vectors, self._passes(stage))
         if stage.kind == KNN:

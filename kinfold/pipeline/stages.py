@@ -26,7 +26,7 @@ CENTROIDS, IN_CELLS = "centroids.npy", "cells.npy"
 SCRATCH = frozenset({WIDE, CENTROIDS, IN_CELLS})
 """Files that are needed on the way only, and lie in the work folder only."""
 
-CHOICE, VECTORS, ITEMS, KNN = "choice", "vectors", "items", "knn"
+CHOICE, VECTORS, ITEMS, EXTRAS, KNN = "choice", "vectors", "items", "extras", "knn"
 CELLS, NEIGHBORS, SIMILARITY, DIFFUSION = "cells", "neighbors", "similarity", "diffusion"
 
 
@@ -141,10 +141,12 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a build is made of: hashes of vectors, ids and payload.
+    """What a build is made of: hashes of vectors, ids, payload and extras.
 
     Attributes
     ----------
+    extras, extra_files:
+        The hash of what there is beside them, if there is anything, and the files it is kept in.
     vectors_key:
         Of the version whose own vectors these are; None: they were given from outside.
     """
@@ -155,6 +157,8 @@ class Content:
     ids: str | None
     payload: str | None
     vectors_key: str | None = None
+    extras: str | None = None
+    extra_files: frozenset[str] = frozenset()
 
 
 def vectors_stage(content: Content, config: BuildConfig) -> Stage:
@@ -170,6 +174,14 @@ def items_stage(content: Content) -> Stage:
     files = {layout.IDS, layout.IDS_ORDER} if content.ids is not None else set[str]()
     files |= {layout.PAYLOAD} if content.payload is not None else set()
     return Stage(ITEMS, key, files=frozenset(files))
+
+
+def extras_stage(content: Content) -> Stage | None:
+    """Thumbnails, encoder and projection, if there is any of them."""
+    if content.extras is None:
+        return None
+    key = stage_key(EXTRAS, extras=content.extras)
+    return Stage(EXTRAS, key, files=content.extra_files)
 
 
 def choice_stage(content: Content, name: str, given: BuildConfig) -> Stage:
@@ -247,6 +259,7 @@ class Stages:
 
     vectors: Stage
     items: Stage
+    extras: Stage | None
     cells: Stage | None
     knn: Stage
     neighbors: Stage
@@ -266,7 +279,8 @@ class Stages:
         """All but what `auto` does first."""
         pairs = [stage for pair in self.models.values() for stage in pair]
         cells = [self.cells] if self.cells else []
-        return [self.vectors, self.items, *cells, self.knn, self.neighbors, *pairs]
+        extras = [self.extras] if self.extras else []
+        return [self.vectors, self.items, *extras, *cells, self.knn, self.neighbors, *pairs]
 
     @property
     def keys(self) -> dict[str, str]:
@@ -291,6 +305,7 @@ def all_stages(content: Content, plans: Sequence[ModelPlan], choices: Sequence[S
     return Stages(
         vectors=vectors,
         items=items_stage(content),
+        extras=extras_stage(content),
         cells=cells,
         knn=knn,
         neighbors=Stage(

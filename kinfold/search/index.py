@@ -14,6 +14,7 @@ from kinfold.arrays import NOTHING, AnyArray, Float32s, UInt32s
 from kinfold.config import Seeds
 from kinfold.errors import InputError
 from kinfold.index import Manifest, StoredIndex, open_stored
+from kinfold.index.extras import Extras
 from kinfold.index.ids import Id
 from kinfold.kernels.combine import keep_allowed
 from kinfold.search.combine import entry
@@ -24,7 +25,6 @@ from kinfold.search.reader import KNN, Reader
 from kinfold.search.select import Selector
 from kinfold.search.selection import NO_SELECTION, FilterLike
 from kinfold.search.timings import SearchTimings
-from kinfold.validate import as_queries
 
 __all__ = ["KNN", "Index", "open_index"]
 
@@ -101,6 +101,11 @@ class Index:
         """(n, d) float32, mapped, read-only; normalised for cosine."""
         return self._stored.vectors
 
+    @property
+    def extras(self) -> Extras:
+        """Thumbnails, the encoder of pictures, and the projection of queries, if there are any."""
+        return self._stored.extras
+
     def position(self, item: Id) -> int:
         """The gallery position of an id; raises `UnknownNameError`."""
         return self._stored.ids.position(item)
@@ -143,7 +148,8 @@ class Index:
         Parameters
         ----------
         queries:
-            (m, d), or one vector (d,); any float or integer dtype, finite.
+            (m, d), or one vector (d,); any float or integer dtype, finite. Where the index has
+            reduced the dimension of its vectors, those of the dimension before will do too.
         k:
             1 <= k <= n.
         model:
@@ -177,7 +183,7 @@ class Index:
         UnknownNameError
             No such model.
         """
-        prepared = as_queries(queries, self.dimension, self._stored.measure.normalises)
+        prepared = self._reader.queries(queries)
         question = self._reader.question(model, k_q, seeds, fusion)
         selection = self._reader.selection(filter, offset, min_similarity, group_by, group_size)
         if selection is None:
@@ -266,7 +272,7 @@ class Index:
         seeds: Seeds | None = None,
     ) -> Explanation:
         """Which neighbours of one query gave which share of the score of item `id`."""
-        prepared = as_queries(query, self.dimension, self._stored.measure.normalises)
+        prepared = self._reader.queries(query)
         if prepared.shape[0] != 1:
             raise InputError(f"explain: expected one query, found {prepared.shape[0]}")
         column = self.position(id)

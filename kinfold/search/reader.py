@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from kinfold.arrays import Float32s, UInt32s
+from kinfold.arrays import AnyArray, Float32s, UInt32s
 from kinfold.config import Seeds
 from kinfold.errors import InputError, UnknownNameError
 from kinfold.index import StoredIndex, StoredModel
@@ -72,6 +73,16 @@ class Reader:
         asked = Selection.checked(filter, offset, min_similarity, group_by, group_size)
         return None if asked == NO_SELECTION else asked
 
+    def queries(self, given: AnyArray | Sequence[float]) -> Float32s:
+        """Queries, checked, (m, d): projected if they are as long as vectors once were."""
+        stored = self._stored
+        projection, dimension = stored.extras.projection, stored.manifest.dimension
+        normalises = stored.measure.normalises
+        if projection is None or projection.dimension != _length(given):
+            return as_queries(given, dimension, normalises)
+        long = as_queries(given, projection.dimension, normalises)
+        return as_queries(projection.apply(long), dimension, normalises)
+
     def positions(self, ids: Sequence[Id]) -> UInt32s:
         """Gallery positions of ids; raises `UnknownNameError`."""
         return np.array([self._stored.ids.position(item) for item in ids], dtype=np.uint32)
@@ -123,6 +134,14 @@ class Reader:
             besides = " besides the item itself" if itself else ""
             raise InputError(f"{name} = {value}, but the gallery holds {most} items{besides}")
         return int(value)
+
+
+def _length(given: AnyArray | Sequence[Any]) -> int | None:
+    """Of the last axis, where there is one."""
+    if isinstance(given, np.ndarray):
+        return int(given.shape[-1]) if given.ndim else None
+    first = given[0] if len(given) else None
+    return len(first) if isinstance(first, Sequence | np.ndarray) else len(given)
 
 
 def _either(names: Sequence[str]) -> str:
