@@ -115,6 +115,22 @@ class ModelInfo(BaseModel):
     quality: Quality | None = Field(None, description="Where it was evaluated when it was built.")
 
 
+class EncoderInfo(BaseModel):
+    """What makes vectors of pictures."""
+
+    name: str
+    size: list[int] = Field(description="Height and width that pictures are brought to, in pixels.")
+
+
+class PicturesInfo(BaseModel):
+    """What a collection has of pictures."""
+
+    thumbnails: bool = Field(description="Whether its items have small pictures.")
+    encoder: EncoderInfo | None = Field(
+        description="With what it can be searched by a picture; null: it cannot."
+    )
+
+
 class CollectionInfo(BaseModel):
     """A collection and the version of it that is open; of an empty one, nothing but its name."""
 
@@ -149,6 +165,37 @@ class CollectionInfo(BaseModel):
     default_model: str | None = None
     models: list[str] = Field([], description="What a search may name, the default first.")
     details: list[ModelInfo] = Field([], description="One a diffusion model, in the same order.")
+    pictures: PicturesInfo | None = Field(None, description="What it has of pictures.")
+
+
+class Item(BaseModel):
+    """One item of a collection."""
+
+    id: Id
+    payload: dict[str, Any]
+
+
+class ItemList(BaseModel):
+    """Some items of a collection."""
+
+    collection: str
+    version: str
+    total: int = Field(description="How many there are to be listed.")
+    items: list[Item]
+
+
+class MapAnswer(BaseModel):
+    """A map of a collection, or of a sample of it."""
+
+    collection: str
+    version: str
+    total: int = Field(description="Items of the collection.")
+    ids: list[Id] = Field(description="The items that are on the map.")
+    x: list[float] = Field(description="Where they are, from 0 to 1.")
+    y: list[float]
+    edges: list[list[int]] = Field(
+        description="Pairs of them, by their place in ids, that are near relatives."
+    )
 
 
 class CollectionState(BaseModel):

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from service.problems import BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, ProblemError
 
-BodyKind = Literal["json", "msgpack", "raw", "npy"]
+BodyKind = Literal["json", "msgpack", "raw", "npy", "form"]
 AnswerKind = Literal["json", "msgpack"]
 
 MEDIA_TYPES: dict[str, BodyKind] = {
@@ -18,6 +18,7 @@ MEDIA_TYPES: dict[str, BodyKind] = {
     "application/msgpack": "msgpack",
     "application/octet-stream": "raw",
     "application/x-npy": "npy",
+    "multipart/form-data": "form",
 }
 """Content types that a search takes."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kinfold.index import Manifest
+from kinfold.index.extras import Extras
 from kinfold.index.manifest import TuningInfo
 from kinfold.index.versions import VersionInfo, disk_bytes
 from kinfold.search.index import KNN
-from service.answers import CollectionInfo, ModelInfo, Quality
+from service.answers import CollectionInfo, EncoderInfo, ModelInfo, PicturesInfo, Quality
 from service.collections import Collections
 from service.version_answers import VersionState
 
@@ -49,9 +50,21 @@ def describe(collections: Collections, name: str) -> CollectionInfo:
             "neighbor_recall": manifest.neighbor_recall,
             "default_model": manifest.default_model,
             "models": index.models,
+            "pictures": _describe_pictures(index.extras),
             "details": [_describe_model(model, manifest) for model in index.models if model != KNN],
         }
     )
+
+
+def _describe_pictures(extras: Extras) -> PicturesInfo:
+    encoder = None
+    if extras.encoder is not None:
+        size = extras.encoder.spec.get("size", [])
+        encoder = EncoderInfo(
+            name=str(extras.encoder.spec.get("name", "")),
+            size=[size, size] if isinstance(size, int) else size,
+        )
+    return PicturesInfo(thumbnails=extras.thumbnails is not None, encoder=encoder)
 
 
 def _describe_model(name: str, manifest: Manifest) -> ModelInfo:

@@ -149,6 +149,19 @@ def _as_parameter(schema: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in kept.items() if key in _PARAMETER_KEYS}
 
 
+_FORM = {
+    "type": "object",
+    "required": ["image"],
+    "properties": {
+        "image": {
+            "type": "string",
+            "format": "binary",
+            "description": "A picture: jpg, png, webp, gif, bmp or tiff.",
+        },
+        "options": {"$ref": "#/components/schemas/PictureOptions"},
+    },
+}
+
 SEARCH_REQUEST: dict[str, Any] = {
     "parameters": _parameters(),
     "requestBody": {
@@ -160,6 +173,10 @@ SEARCH_REQUEST: dict[str, Any] = {
                     name: {"summary": summary, "value": value}
                     for name, (summary, value) in _BODIES.items()
                 },
+            },
+            "multipart/form-data": {
+                "schema": _FORM,
+                "encoding": {"options": {"contentType": "application/json"}},
             },
             "application/msgpack": {
                 "schema": {

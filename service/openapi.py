@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from service.answers import ProblemDetails
-from service.requests import SearchBody
+from service.requests import PictureOptions, SearchBody
 from service.routes import all_routes
 from service.security.describe import describe_security
 from service.version_answers import NewCollection
@@ -43,6 +43,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     _, extra = models_json_schema(
         [
             (SearchBody, "validation"),
+            (PictureOptions, "validation"),
             (BuildSpec, "validation"),
             (NewCollection, "validation"),
             (ProblemDetails, "serialization"),

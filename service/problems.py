@@ -45,6 +45,9 @@ UNKNOWN_MODEL = Kind(
     "unknown-model", 404, "No such model", "The collection has no model of this name."
 )
 UNKNOWN_ID = Kind("unknown-id", 404, "No such item", "No item of the collection has this id.")
+NO_THUMBNAIL = Kind(
+    "no-thumbnail", 404, "No picture of it", "The collection keeps no small picture of this item."
+)
 METHOD_NOT_ALLOWED = Kind(
     "method-not-allowed",
     405,
@@ -185,6 +188,18 @@ JOB_OVER = Kind(
     "Not in this state of the job",
     "A job that is over cannot be cancelled, and one that is not cannot be tried again.",
 )
+INVALID_PICTURE = Kind(
+    "invalid-picture",
+    422,
+    "The picture cannot be used",
+    "It is damaged, too large, or of no known kind: jpg, png, webp, gif, bmp or tiff.",
+)
+NO_ENCODER = Kind(
+    "no-encoder",
+    422,
+    "No search by pictures",
+    "The collection was not built from pictures, so that it has nothing to make vectors of one.",
+)
 INVALID_SOURCE = Kind(
     "invalid-source",
     422,
@@ -227,11 +242,12 @@ QUEUE_UNAVAILABLE = Kind(
 
 KINDS = (
     INVALID_JSON, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, UNKNOWN_COLLECTION, UNKNOWN_MODEL, UNKNOWN_ID,
-    UNKNOWN_VERSION, UNKNOWN_JOB, UNKNOWN_UPLOAD, METHOD_NOT_ALLOWED, BODY_TIMEOUT,
+    NO_THUMBNAIL, UNKNOWN_VERSION, UNKNOWN_JOB, UNKNOWN_UPLOAD, METHOD_NOT_ALLOWED, BODY_TIMEOUT,
     COLLECTION_EXISTS, COLLECTION_EMPTY, BUILD_IN_PROGRESS, VERSION_LIVE, VERSION_DAMAGED,
     JOB_OVER, BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, INVALID_VECTORS, WRONG_DIMENSION, TOO_MANY,
-    INVALID_SOURCE, INVALID_SNAPSHOT, UNKNOWN_COLUMN, RATE_LIMITED, INTERNAL_ERROR, OVERLOADED,
+    INVALID_PICTURE, NO_ENCODER, INVALID_SOURCE, INVALID_SNAPSHOT, UNKNOWN_COLUMN, RATE_LIMITED,
+    INTERNAL_ERROR, OVERLOADED,
     DEADLINE_EXCEEDED, WARMING_UP, COLLECTION_FAILED, NOT_READY, QUEUE_UNAVAILABLE, STORAGE_FULL,
 )  # fmt: skip
 """Every kind of problem that the service answers with."""

@@ -237,6 +237,20 @@ class SearchBody(SearchOptions):
         return self
 
 
+class PictureOptions(SearchOptions):
+    """How to search by a picture that is sent along."""
+
+    crop: Annotated[
+        list[Annotated[float, Field(allow_inf_nan=False)]] | None,
+        Field(
+            min_length=4,
+            max_length=4,
+            description="Search for this part of it: left, top, right and bottom in pixels of the "
+            "upright picture.",
+        ),
+    ] = None
+
+
 Options = TypeVar("Options", bound=SearchOptions)
 
 
@@ -256,6 +270,19 @@ def parse_body(body: bytearray, kind: Literal["json", "msgpack"] = "json") -> Se
             INVALID_REQUEST, f"expected a {name} object", expected="an object", found=value
         )
     return _checked(SearchBody, value)
+
+
+def parse_picture_options(text: bytes) -> PictureOptions:
+    """Read the options that go with a picture."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ProblemError(INVALID_JSON, f"options: expected JSON: {error}") from None
+    if type(value) is not dict:
+        raise ProblemError(
+            INVALID_REQUEST, "options: expected a JSON object", expected="an object", found=value
+        )
+    return _checked(PictureOptions, value)
 
 
 def parse_parameters(pairs: Iterable[tuple[str, str]]) -> SearchOptions:

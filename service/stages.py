@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Literal, get_args
 
-Stage = Literal["wait", "decode", "filter", "knn", "combine", "encode"]
+Stage = Literal["wait", "decode", "embed", "filter", "knn", "combine", "encode"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 

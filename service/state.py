@@ -7,8 +7,10 @@ from typing import cast
 
 from fastapi import Request
 
+from service.atlases import Atlases
 from service.cache import AnswerCache
 from service.collections import Collections
+from service.encoders import Encoders
 from service.files import FileWork
 from service.jobs import Jobs
 from service.pool import SearchPool
@@ -35,6 +37,8 @@ class Service:
     jobs: Jobs
     redis: dict[str, RedisLink] = field(default_factory=dict)
     cache: AnswerCache | None = None
+    atlases: Atlases = field(default_factory=Atlases)
+    encoders: Encoders = field(default_factory=Encoders)
 
 
 def service_of(request: Request) -> Service:

@@ -23,7 +23,7 @@ from kinfold.search.hits import Explanation, Hits
 from kinfold.search.ranker import Ranker, without
 from kinfold.search.reader import KNN, Reader
 from kinfold.search.select import Selector
-from kinfold.search.selection import NO_SELECTION, FilterLike
+from kinfold.search.selection import NO_SELECTION, FilterLike, Selection
 from kinfold.search.timings import SearchTimings
 
 __all__ = ["KNN", "Index", "open_index"]
@@ -113,6 +113,21 @@ class Index:
     def ids_of(self, positions: UInt32s) -> AnyArray:
         """The user's ids of gallery positions, same shape."""
         return self._stored.ids.of(positions)
+
+    def reduced(self, vectors: AnyArray) -> Float32s:
+        """(m, d) of (m, d') vectors, where the index has reduced the dimension of its own."""
+        return self._reader.reduced(vectors)
+
+    def matching(self, filter: FilterLike | None) -> UInt32s:
+        """Gallery positions of the items that a filter allows, ascending; None: all of them.
+
+        Raises
+        ------
+        InputError
+            A filter or a column that cannot be used.
+        """
+        asked = Selection.checked(filter, 0, None, None, 1)
+        return self._selector.columns.mask(asked.filter).positions
 
     def payload(self, positions: AnyArray) -> list[dict[str, Any]]:
         """Payload rows of gallery positions, (p,), as dictionaries; empty ones without payload."""

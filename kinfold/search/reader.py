@@ -80,8 +80,15 @@ class Reader:
         normalises = stored.measure.normalises
         if projection is None or projection.dimension != _length(given):
             return as_queries(given, dimension, normalises)
-        long = as_queries(given, projection.dimension, normalises)
-        return as_queries(projection.apply(long), dimension, normalises)
+        return as_queries(self.reduced(given), dimension, normalises)
+
+    def reduced(self, given: AnyArray | Sequence[float]) -> Float32s:
+        """Vectors as long as they once were, (m, d'), as the index has them, (m, d)."""
+        projection = self._stored.extras.projection
+        if projection is None:
+            raise InputError("this index has not reduced the dimension of its vectors")
+        long = as_queries(given, projection.dimension, self._stored.measure.normalises)
+        return projection.apply(long)
 
     def positions(self, ids: Sequence[Id]) -> UInt32s:
         """Gallery positions of ids; raises `UnknownNameError`."""

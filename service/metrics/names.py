@@ -50,8 +50,8 @@ REQUEST_SECONDS = Histogram(
 )
 _STAGE = Histogram(
     "kinfold_search_stage_seconds",
-    "What searches spent in each stage: wait, decode, filter, knn, combine (S·C), encode. A pass "
-    "shared by several searches counts for each.",
+    "What searches spent in each stage: wait, decode, embed (of a picture), filter, knn, combine "
+    "(S·C), encode. A pass shared by several searches counts for each.",
     ["stage"],
     buckets=_STAGE_SECONDS,
     registry=REGISTRY,

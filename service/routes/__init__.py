@@ -7,6 +7,7 @@ from fastapi.routing import APIRoute
 from service.routes import (
     builds,
     collections,
+    items,
     operation,
     search,
     snapshots,
@@ -15,8 +16,8 @@ from service.routes import (
 )
 
 GROUPS = (
-    search.router, collections.router, versions.router, snapshots.router, builds.router,
-    uploads.router, operation.router,
+    search.router, items.router, collections.router, versions.router, snapshots.router,
+    builds.router, uploads.router, operation.router,
 )  # fmt: skip
 """All routers, in the order of the description."""
 

@@ -20,8 +20,10 @@ from service.problems import (
     COLLECTION_FAILED,
     DEADLINE_EXCEEDED,
     INVALID_JSON,
+    INVALID_PICTURE,
     INVALID_REQUEST,
     INVALID_VECTORS,
+    NO_ENCODER,
     OVERLOADED,
     TOO_MANY,
     UNKNOWN_COLLECTION,
@@ -49,13 +51,14 @@ router = APIRouter()
         **problems(
             INVALID_JSON, UNKNOWN_COLLECTION, UNKNOWN_MODEL, UNKNOWN_ID, BODY_TOO_LARGE,
             UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, INVALID_VECTORS, WRONG_DIMENSION, TOO_MANY,
-            UNKNOWN_COLUMN, OVERLOADED, DEADLINE_EXCEEDED, WARMING_UP, COLLECTION_FAILED,
+            UNKNOWN_COLUMN, INVALID_PICTURE, NO_ENCODER, OVERLOADED, DEADLINE_EXCEEDED,
+            WARMING_UP, COLLECTION_FAILED,
         ),
     },
     openapi_extra=SEARCH_REQUEST,
 )  # fmt: skip
 async def search_collection(request: Request, collection: CollectionName) -> Response:
-    """The k best items for one query or for a batch, by vectors or by ids of the collection.
+    """The k best items for one query or for a batch: by vectors, by ids, or by a picture.
 
     A search by id leaves the item itself out, one by examples all of them. With `Accept:
     application/msgpack` the answer is MessagePack of the same form.
@@ -88,6 +91,12 @@ async def search_collection(request: Request, collection: CollectionName) -> Res
     request.state.stages = stages
 
     def job() -> Grouped:
+        if kind == "form":
+            content_type = request.headers["content-type"]
+            return search.prepare_picture(
+                opened, body, content_type, service.encoders, service.settings, started, stages,
+                wanted,
+            )  # fmt: skip
         return search.prepare(
             opened, kind, body, parameters, service.settings, started, stages, wanted
         )

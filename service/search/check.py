@@ -16,7 +16,6 @@ from service.problems import (
     ProblemError,
     shown,
 )
-from service.requests import SearchOptions
 from service.search.question import Search
 from service.settings import Settings
 
@@ -31,7 +30,9 @@ def check(search: Search, collection: OpenCollection, settings: Settings) -> Non
     options = search.options
     names = search.names(collection.index)
     _check_models(names, options.explain, collection.index)
-    _check_columns(options, collection.index)
+    named = [] if options.filter is None else options.filter.columns
+    named = named if options.group_by is None else [*named, options.group_by]
+    check_columns(named, collection.index)
     rows = len(collection.index)
     wanted, depth = options.k_q or 1, options.offset + options.k
     _at_most("offset + k" if options.offset else "k", depth, settings.max_k, _HERE)
@@ -58,10 +59,9 @@ def check(search: Search, collection: OpenCollection, settings: Settings) -> Non
             )
 
 
-def _check_columns(options: SearchOptions, index: Index) -> None:
+def check_columns(named: Sequence[str], index: Index) -> None:
+    """Refuse columns that the payload does not have."""
     known = index.manifest.payload_columns
-    named = [] if options.filter is None else options.filter.columns
-    named = named if options.group_by is None else [*named, options.group_by]
     strangers = [name for name in named if name not in known]
     if strangers:
         raise ProblemError(

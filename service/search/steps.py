@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from service.bodies import AnswerKind, BodyKind
 from service.collections import OpenCollection
+from service.encoders import Encoders
 from service.pool import Grouped
 from service.search.batch import Waiting, answer_all, group_key
 from service.search.check import check
-from service.search.read import read
+from service.search.picture import read_form
+from service.search.question import Search
+from service.search.read import by_picture, read
 from service.settings import Settings
 from service.stages import Stages
 
@@ -34,7 +39,38 @@ def prepare(
     begin = stages.add("wait", started)
     search = read(collection, kind, body, parameters, settings)
     check(search, collection, settings)
-    ready = stages.add("decode", begin)
+    return _grouped(search, collection, started, stages.add("decode", begin), stages, answer)
+
+
+def prepare_picture(
+    collection: OpenCollection,
+    body: bytearray,
+    content_type: str,
+    encoders: Encoders,
+    settings: Settings,
+    started: float,
+    stages: Stages,
+    answer: AnswerKind = "json",
+) -> Grouped:
+    """The same for a search by a picture, which is looked at after its options are."""
+    begin = stages.add("wait", started)
+    content, options = read_form(body, content_type)
+    stand_in = np.zeros((1, collection.index.dimension), np.float32)
+    check(Search(stand_in, [], options), collection, settings)
+    begin = stages.add("decode", begin)
+    search = by_picture(collection, content, options, encoders)
+    ready = stages.add("embed", begin)
+    return _grouped(search, collection, started, ready, stages, answer)
+
+
+def _grouped(
+    search: Search,
+    collection: OpenCollection,
+    started: float,
+    ready: float,
+    stages: Stages,
+    answer: AnswerKind,
+) -> Grouped:
     return Grouped(
         key=group_key(search, collection),
         size=len(search),
