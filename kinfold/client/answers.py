@@ -147,6 +147,35 @@ class CollectionInfo(Answered):
     default_model: str | None = None
     models: list[str] = Field(default_factory=list)
     details: list[dict[str, Any]] = Field(default_factory=list)
+    pictures: dict[str, Any] | None = None
+
+
+class Item(Answered):
+    """One item of a collection."""
+
+    id: Id
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
+class ItemList(Answered):
+    """Some items of a collection, of `total` that there are."""
+
+    collection: str
+    version: str
+    total: int
+    items: list[Item]
+
+
+class GalleryMap(Answered):
+    """Items in the plane: `ids`, their places from 0 to 1, and pairs that are near relatives."""
+
+    collection: str
+    version: str
+    total: int
+    ids: list[Id]
+    x: list[float]
+    y: list[float]
+    edges: list[tuple[int, int]]
 
 
 class VersionInfo(Answered):

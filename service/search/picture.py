@@ -127,7 +127,7 @@ def _parts(body: bytearray, content_type: str) -> dict[str, bytes]:
     if not _BOUNDARY.fullmatch(boundary):
         raise _refused("no boundary in the Content-Type")
     form = _Form()
-    parser = MultipartParser(boundary, form.callbacks(), max_size=len(body))
+    parser = MultipartParser(boundary, form.callbacks(), max_size=len(body) + 1)
     try:
         parser.write(bytes(body))
         parser.finalize()

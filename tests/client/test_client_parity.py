@@ -14,6 +14,9 @@ from service.openapi import COMMITTED
 
 METHODS = {
     "search_collection": "search",
+    "list_items": "list_items",
+    "get_thumbnail": "get_thumbnail",
+    "get_map": "get_map",
     "list_collections": "list_collections",
     "describe_collection": "describe_collection",
     "create_collection": "create_collection",

@@ -56,7 +56,7 @@ def test_answers_are_described(name: str, operation: dict) -> None:
         wanted = "application/json" if status.startswith("2") else MEDIA_TYPE
         if status == "200" and name.endswith("/events"):
             wanted = "text/event-stream"
-        if status == "200" and "application/x-tar" in answer["content"]:
+        if status == "200" and {"application/x-tar", "image/jpeg"} & set(answer["content"]):
             continue
         plain = (name, status) == ("GET /metrics", "200")
         wanted = "text/plain" if plain else wanted

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from kinfold.client.methods.builds import Builds
 from kinfold.client.methods.collections import Collections
+from kinfold.client.methods.items import Items
 from kinfold.client.methods.operation import Operation
 from kinfold.client.methods.search import Search
 from kinfold.client.methods.snapshots import Snapshots
 from kinfold.client.methods.uploads import Uploads
 
 
-class Methods(Search, Collections, Snapshots, Uploads, Builds, Operation):
+class Methods(Search, Items, Collections, Snapshots, Uploads, Builds, Operation):
     """All methods of a client."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +14,7 @@ import numpy.typing as npt
 
 from kinfold.client.addresses import collection_at
 from kinfold.client.answers import Floats, Id, SearchAnswer
-from kinfold.client.calls import Call, Steps
+from kinfold.client.calls import Call, Steps, Work
 from kinfold.client.method import Caller, answer_of, method
 from kinfold.config import Seeds
 from kinfold.errors import InputError
@@ -95,6 +98,65 @@ class Search:
         call = search_call(collection, queries, asked, options)
         return (yield from answer_of(self, call, SearchAnswer))
 
+    @method
+    def search_picture(
+        self: Caller,
+        collection: str,
+        picture: bytes | str | os.PathLike[str],
+        *,
+        crop: tuple[float, float, float, float] | None = None,
+        k: int = 10,
+        options: Mapping[str, Any] | None = None,
+    ) -> Steps[SearchAnswer]:
+        """The k best items for a picture, in a collection that was built from pictures.
+
+        Parameters
+        ----------
+        picture:
+            The content of a file, or the path of one: jpg, png, webp, gif, bmp or tiff.
+        crop:
+            Search for this part of it: left, top, right and bottom in pixels, upright.
+        options:
+            Further ones of `search`, by name: ``{"model": "knn", "with_payload": True}``.
+        """
+        content = yield Work(lambda: _bytes_of(picture))
+        asked = dict(options or {}) | {"k": k} | ({} if crop is None else {"crop": list(crop)})
+        boundary = f"kinfold{secrets.token_hex(16)}"
+        call = picture_call(collection, content, boundary, asked)
+        return (yield from answer_of(self, call, SearchAnswer))
+
+
+def picture_call(collection: str, content: bytes, boundary: str, options: dict[str, Any]) -> Call:
+    """The request of a search by a picture: a form of two parts."""
+    parts = [
+        (b'name="options"', b"application/json", as_json(options).encode()),
+        (b'name="image"; filename="picture"', b"application/octet-stream", content),
+    ]
+    mark = b"--" + boundary.encode()
+    body = b"".join(
+        mark
+        + b"\r\nContent-Disposition: form-data; "
+        + name
+        + b"\r\nContent-Type: "
+        + kind
+        + b"\r\n\r\n"
+        + value
+        + b"\r\n"
+        for name, kind, value in parts
+    )
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    path = collection_at(collection, "search")
+    return Call("POST", path, headers=headers, body=body + mark + b"--\r\n")
+
+
+def _bytes_of(picture: bytes | str | os.PathLike[str]) -> bytes:
+    if isinstance(picture, bytes):
+        return picture
+    try:
+        return Path(picture).read_bytes()
+    except OSError as error:
+        raise InputError(f"{picture}: cannot be read: {error.strerror}") from None
+
 
 def search_call(
     collection: str, queries: Floats | None, asked: dict[str, Any], options: dict[str, Any]
@@ -114,7 +176,7 @@ def search_call(
 
 def json_call(verb: str, path: str, body: Mapping[str, Any], **more: Any) -> Call:
     """A request with a JSON body."""
-    content = _as_json(body).encode()
+    content = as_json(body).encode()
     return Call(verb, path, headers={"Content-Type": "application/json"}, body=content, **more)
 
 
@@ -156,10 +218,11 @@ def _parameters(options: Mapping[str, Any]) -> dict[str, str] | None:
 def _text(value: object) -> str:
     if isinstance(value, str):
         return value
-    return ",".join(value) if isinstance(value, list) else _as_json(value)
+    return ",".join(value) if isinstance(value, list) else as_json(value)
 
 
-def _as_json(value: object) -> str:
+def as_json(value: object) -> str:
+    """A value as JSON; raises `InputError` for what JSON lacks."""
     try:
         return json.dumps(value, default=_plain, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
