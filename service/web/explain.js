@@ -10,15 +10,12 @@ import { drawable } from "./thumbs.js";
 import { percent, plural, score, value } from "./format.js";
 
 const MOST = 7;
-const WIDTH = 640;
+const WIDE = 640;
+const NARROW = 370;
 const ROW = 74;
 const SIDE = 60;
 const END = 84;
 const THICKEST = 14;
-
-function close(dialog) {
-  dialog.close();
-}
 
 /** A square with a picture, or with text. */
 function node(x, y, size, text, source, kind = "") {
@@ -61,9 +58,10 @@ function querySource(now) {
 
 function drawing(now, hit, shares) {
   const drawn = shares.slice(0, MOST);
+  const width = innerWidth < WIDE ? NARROW : WIDE;
   const height = Math.max(2, drawn.length) * ROW + 30;
   const middle = height / 2;
-  const [left, centre, right] = [END / 2 + 6, WIDTH / 2, WIDTH - END / 2 - 6];
+  const [left, centre, right] = [END / 2 + 6, width / 2, width - END / 2 - 6];
   const heaviest = Math.max(...shares.map((each) => each.weight), 1e-12);
   const parts = { edges: [], labels: [], nodes: [] };
   drawn.forEach((each, place) => {
@@ -83,7 +81,7 @@ function drawing(now, hit, shares) {
   parts.labels.push(
     label(left, middle + END / 2 + 18, "query", "middle"), label(right, middle + END / 2 + 18, "hit", "middle"));
   return s("svg", {
-    viewBox: `0 0 ${WIDTH} ${height}`, class: "why", role: "img",
+    viewBox: `0 0 ${width} ${height}`, class: "why", role: "img",
     "aria-label": "From the query through its neighbours to the hit; the table has the same numbers",
   }, parts.edges, parts.nodes, parts.labels);
 }
@@ -125,7 +123,7 @@ export async function explain(now, column, item) {
     put(dialog,
       h("div", { class: "dialog-head" },
         h("h2", { id: "why-title" }, `Why ${value(hit.id, 60)}?`),
-        h("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: () => close(dialog) }, "×")),
+        h("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: () => dialog.close() }, "×")),
       h("p", { class: "over" }, `rank ${item.rank} of ${column.title} · similarity ${score(hit.similarity)} · ${
         item.place ? `kNN: ${item.place}` : ""}`),
       ...body(now, column, hit));

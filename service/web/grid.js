@@ -1,6 +1,7 @@
 // A grid of items: one stop of the Tab key, arrow keys within, and what can be done with each.
 
 import { h } from "./dom.js";
+import { hasThumbnails } from "./collection.js";
 import { frame } from "./tile.js";
 import * as card from "./card.js";
 import { score, value } from "./format.js";
@@ -26,7 +27,7 @@ function tile(item, place, actions) {
       frame(item.id, item.payload),
       item.badge && h("span", { class: `badge ${item.badge.kind}` }, item.badge.text),
       h("span", { class: "line" },
-        item.rank ? h("span", { class: "rank" }, item.rank) : h("span", { class: "name" }, id),
+        item.rank ? h("span", { class: "rank" }, item.rank) : hasThumbnails() && h("span", { class: "name" }, id),
         bar,
         item.score !== undefined && h("span", { class: "score" }, score(item.score)))),
     h("span", { class: "tools" },
@@ -39,6 +40,14 @@ function columns(tiles) {
   const top = tiles[0].offsetTop;
   const first = tiles.findIndex((each) => each.offsetTop !== top);
   return first === -1 ? tiles.length : first;
+}
+
+const AT_FIRST = 30;
+const AT_ONCE = 60;
+
+/** Call again and again, each time after the browser has shown what was made before. */
+function afterPaint(work) {
+  requestAnimationFrame(() => setTimeout(() => work() && afterPaint(work)));
 }
 
 const STEPS = {
@@ -55,7 +64,8 @@ const KEYS = { e: "explain", "+": "plus", "-": "minus", "−": "minus" };
  * @param actions what pick, explain, plus and minus do with an item; those that are missing are not offered
  */
 export function grid(items, actions, name) {
-  const tiles = items.map((item, place) => tile(item, place, actions));
+  // What is seen at once comes at once; the rest while the reader looks at it.
+  const tiles = items.slice(0, AT_FIRST).map((item, place) => tile(item, place, actions));
   let active = 0;
 
   const placeOf = (event) => {
@@ -75,7 +85,7 @@ export function grid(items, actions, name) {
     stop(active, 0);
   };
 
-  return h("ol", {
+  const list = h("ol", {
     class: "grid", "aria-label": name,
     onclick: (event) => {
       const place = placeOf(event);
@@ -109,4 +119,14 @@ export function grid(items, actions, name) {
     },
     onpointerleave: card.close,
   }, tiles);
+  const rest = () => {
+    if (!list.isConnected) return false;
+    const more = items.slice(tiles.length, tiles.length + AT_ONCE)
+      .map((item, place) => tile(item, tiles.length + place, actions));
+    tiles.push(...more);
+    list.append(...more);
+    return tiles.length < items.length;
+  };
+  if (tiles.length < items.length) afterPaint(rest);
+  return list;
 }

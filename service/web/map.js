@@ -185,6 +185,12 @@ export function begin() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", ask);
   by("zoom-in").onclick = () => { view.zoomAt(FACTOR); moved(false); };
   by("zoom-out").onclick = () => { view.zoomAt(1 / FACTOR); moved(false); };
+  by("zoom-hits").onclick = () => {
+    const isMarked = (id) => marked.hits.has(String(id)) || marked.query.has(String(id));
+    const places = map.ids.flatMap((id, i) => (isMarked(id) ? [[map.x[i], map.y[i]]] : []));
+    if (places.length) view.fit(places);
+    moved(false);
+  };
   by("zoom-all").onclick = () => { view.reset(); moved(false); };
 }
 
@@ -213,6 +219,7 @@ export async function open(signal) {
 
 /** Mark what the last search was for, and what it found. */
 export function mark(hits, query) {
+  by("zoom-hits").hidden = hits.length === 0;
   marked = { hits: new Set(hits.map(String)), query: new Set(query.map(String)) };
   ask();
 }

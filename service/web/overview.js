@@ -56,6 +56,9 @@ function quality(found) {
     h("small", null, `${found.by === "labels" ? "labelled" : "hidden"} queries: ${count(found.queries)}`));
 }
 
+const inShort = ({ name, quality: measured }) =>
+  (measured?.score ? `${name} (mAP ${(100 * measured.score).toFixed(1)})` : name);
+
 function model(found, isDefault) {
   const parameters = Object.entries(found.parameters ?? {});
   return h("li", { class: "model" },
@@ -73,7 +76,7 @@ export function draw() {
     h("div", { class: "overview-head" }, h("h1", null, found.name), h("p", { class: "over" }, `version ${found.version}`)),
     facts(found),
     h("details", { class: "models-box" },
-      h("summary", null, plural(found.details.length, "model"), h("span", { class: "hint" }, found.details.map((each) => each.name).join(", "))),
+      h("summary", null, plural(found.details.length, "model"), h("span", { class: "hint" }, found.details.map(inShort).join(", "))),
       h("ul", { class: "models" }, found.details.map((each) => model(each, each.name === found.default_model)))),
     h("section", { "aria-labelledby": "items-title" },
       h("div", { class: "column-head" },

@@ -7,7 +7,6 @@ import { grid } from "./grid.js";
 import { explain } from "./explain.js";
 import { tell } from "./alerts.js";
 import { count, number, plural } from "./format.js";
-import { info } from "./collection.js";
 
 let shown = "";
 
@@ -33,10 +32,10 @@ export const actionsOf = (now, column) => ({
   ...(column && canExplain(now, column) ? { explain: (item) => explain(now, column, item) } : {}),
 });
 
-function heading(column, place) {
+function heading(now, column, place) {
   const facts = [`${number(Math.round(column.took * 100) / 100)} ms`];
   if (place > 0) facts.push(`${column.isNew} new`);
-  if (column.matched < info().rows - 1) facts.push(`${count(column.matched)} match`);
+  if (now.filter.length) facts.push(`${count(column.matched)} match`);
   return h("div", { class: "column-head" },
     h("h2", { id: `column-${place}` }, column.title),
     h("p", { class: "facts-line" }, facts.join(" · ")));
@@ -45,7 +44,7 @@ function heading(column, place) {
 function columnOf(now, column, place) {
   const name = `Hits of ${column.title}`;
   return h("section", { class: "column", "aria-labelledby": `column-${place}`, "data-name": column.name },
-    heading(column, place),
+    heading(now, column, place),
     column.hits.length
       ? grid(column.hits, actionsOf(now, column), name)
       : h("p", { class: "empty" }, "No item passes the filter, or is similar enough."));

@@ -6,7 +6,7 @@ import { info } from "./collection.js";
 
 const AT_ONCE = 6;
 const SMALL = 64;
-const NEARLY_SQUARE = 1.45;
+const NEARLY_SQUARE = 1.2;
 
 const queue = [];
 let running = 0;
