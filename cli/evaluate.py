@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +25,8 @@ from cli.console import (
     out,
     print_json,
 )
+from cli.folders import LabelFromOption, is_folder, read_queries
+from cli.hold_out import LABEL, holding_out, labels_of_ids
 from cli.measure import (
     Measured,
     Scorer,
@@ -39,6 +44,8 @@ from indexer.sources import Columns, Source
 from kinfold.arrays import AnyArray
 from kinfold.errors import InputError
 from kinfold.evaluate import load_ground_truth
+from kinfold.index.quality import Evaluation, save_evaluation
+from kinfold.progress import ProgressCallback
 from kinfold.search import Index
 
 CHANGE = 0.01
@@ -47,14 +54,15 @@ SHOWN = 5
 
 
 def evaluate(
-    queries: Annotated[
-        str,
-        typer.Argument(
-            help="Queries with their labels: .npz, .parquet, .arrow (.npy with --ground-truth)."
-        ),
-    ],
     data: DataOption,
     collection: CollectionOption,
+    queries: Annotated[
+        str | None,
+        typer.Argument(
+            help="Queries with their labels: .npz, .parquet, .arrow (.npy with --ground-truth), "
+            "or a folder of pictures with --label-from."
+        ),
+    ] = None,
     label: Annotated[
         str | None,
         typer.Option(
@@ -79,6 +87,23 @@ def evaluate(
             "labels; gallery and queries in its order.",
         ),
     ] = None,
+    label_from: LabelFromOption = None,
+    hold_out: Annotated[
+        int | None,
+        typer.Option(
+            "--hold-out",
+            metavar="N",
+            help="Without queries: hold N items of each label out, build an index of the others "
+            "with the parameters of this one, and ask it for them.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="With --hold-out: another one, other items.")
+    ] = 0,
+    save: Annotated[
+        bool,
+        typer.Option("--save", help="Keep the figures with the collection, to be shown of it."),
+    ] = False,
     vectors: VectorsOption = None,
     query_mask: MaskOption = None,
     fuse: Annotated[
@@ -106,6 +131,8 @@ def evaluate(
     `kinfold evaluate all.npz --data data --collection shapes --label y --query-mask is_query`
 
     `kinfold evaluate q.parquet --data data --collection photos --label y --fuse default,rdip`
+
+    `kinfold evaluate --hold-out 4 --label-from name --data data --collection photos`
     """  # fmt: skip
     fused, how = read_question("--fuse", fuse, fusion)
     if isinstance(fused, str):
@@ -113,38 +140,129 @@ def evaluate(
     if plot is not None:
         check_plot(plot)
     index = kinfold.open(collection_path(data, collection))
-    source = read_source(queries, Columns(vectors))
-    if query_mask is not None:
-        source = source.where(source.mask(query_mask))
-    check_queries(index, source.vectors, source.name)
-    scorer = choose_protocol(index, source, label, camera, ground_truth)
-    if fused is not None:
-        # Refuses names that are none before anything is measured.
-        index.search(source.vectors[:1], 1, fused)
-    with bars(enabled=not json) as progress:
-        results = measure(index, source.vectors, scorer, progress, fused or (), how)
+    with ExitStack() as stack:
+        progress = stack.enter_context(bars(enabled=not json))
+        asked = _asked(
+            stack, index, queries, Columns(vectors), query_mask, label, label_from, hold_out, seed,
+            progress,
+        )  # fmt: skip
+        check_queries(asked.index, asked.source.vectors, asked.source.name)
+        scorer = choose_protocol(asked, camera, ground_truth)
+        if fused is not None:
+            # Refuses names that are none before anything is measured.
+            asked.index.search(asked.source.vectors[:1], 1, fused)
+        results = measure(asked.index, asked.source.vectors, scorer, progress, fused or (), how)
+    source, measured = asked.source, asked.index
+    if save:
+        _save(collection_path(data, collection), index, asked, results)
     if plot is not None:
-        plot_evaluation(results, f"{collection}: {len(source)} queries, {len(index):,} items", plot)
+        title = f"{collection}: {len(source)} queries, {len(measured):,} items"
+        plot_evaluation(results, title, plot)
     if json:
-        print_json(as_json(results, index, source))
+        print_json(as_json(results, measured, source) | {"version": index.version.name})
         return
+    if hold_out is not None:
+        out.print(f"{asked.protocol}\n")
     out.print(table_of(results))
-    if depth_of(index) < len(index):
-        out.print(f"rankings cut at {depth_of(index)} of {len(index):,} items")
+    if depth_of(measured) < len(measured):
+        out.print(f"rankings cut at {depth_of(measured)} of {len(measured):,} items")
     for result in results[1:]:
         wins_and_losses(results[0], result, source)
     if plot is not None:
         err.print(f"plot: {plot}")
 
 
-def choose_protocol(
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of which index.
+
+    Attributes
+    ----------
+    label:
+        The column of labels of the queries, if there is one.
+    gallery:
+        (n,) labels of the items, where they are no column of the payload.
+    protocol:
+        The same in words.
+    """
+
+    index: Index
+    source: Source
+    label: str | None
+    gallery: AnyArray | None
+    protocol: str
+
+
+def _asked(
+    stack: ExitStack,
     index: Index,
-    source: Source,
+    queries: str | None,
+    columns: Columns,
+    query_mask: str | None,
     label: str | None,
-    camera: str | None,
-    ground_truth: Path | None,
-) -> Scorer:
+    label_from: str | None,
+    hold_out: int | None,
+    seed: int,
+    progress: ProgressCallback,
+) -> Asked:
+    """Read the queries, or hold some items out."""
+    if (queries is None) != (hold_out is not None):
+        found = "both" if queries is not None else "neither"
+        raise InputError(f"evaluate: expected queries, or --hold-out N without them, found {found}")
+    if label is not None and label_from is not None:
+        raise InputError("evaluate: expected --label or --label-from, found both")
+    if queries is None:
+        if hold_out is None or hold_out < 1:
+            raise InputError(f"--hold-out: expected at least 1, found {hold_out}")
+        if label is None and label_from is None:
+            raise InputError(
+                "--hold-out: expected --label COLUMN, or --label-from name or folder, found neither"
+            )
+        labels = labels_of_ids(index, label_from) if label_from else _payload(index, label or "")
+        held = stack.enter_context(holding_out(index, labels, hold_out, seed, progress))
+        protocol = (
+            f"{len(held.queries):,} of {len(index):,} items held out, {hold_out} a label, and "
+            f"asked of an index of the other {len(held.index):,}"
+        )
+        return Asked(held.index, held.queries, LABEL, None, protocol)
+    gallery = None if label_from is None else labels_of_ids(index, label_from)
+    if is_folder(queries):
+        source = read_queries(queries, index, label_from or "name", progress)
+        label = label or LABEL
+    else:
+        source = read_source(queries, columns)
+        if label_from is not None:
+            raise InputError("--label-from: says nothing about a file of vectors; use --label")
+    if query_mask is not None:
+        source = source.where(source.mask(query_mask))
+    protocol = f"{len(source):,} queries of {Path(queries).name}"
+    return Asked(index, source, label, gallery, protocol)
+
+
+def _save(path: Path, index: Index, asked: Asked, results: list[Measured]) -> None:
+    models = {
+        result.model: {
+            **{name: round(value, 6) for name, value in result.figures.items() if value == value},
+            "ms_per_query": round(result.milliseconds, 4),
+        }
+        for result in results
+    }
+    save_evaluation(
+        path,
+        Evaluation(
+            version=index.version.name,
+            measured=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            protocol=asked.protocol,
+            queries=len(asked.source),
+            items=len(asked.index),
+            models=models,
+        ),
+    )
+
+
+def choose_protocol(asked: Asked, camera: str | None, ground_truth: Path | None) -> Scorer:
     """The protocol that the options ask for, with what it needs from queries and payload."""
+    index, source, label = asked.index, asked.source, asked.label
     if ground_truth is not None:
         truth = load_ground_truth(ground_truth)
         if len(truth) != len(source):
@@ -155,7 +273,7 @@ def choose_protocol(
     if label is None:
         raise InputError("evaluate: expected --label COLUMN or --ground-truth FILE, found neither")
     labels = source.column(label)
-    gallery = _payload(index, label)
+    gallery = _payload(index, label) if asked.gallery is None else asked.gallery
     if camera is None:
         return by_labels(labels, gallery)
     return by_camera(labels, source.column(camera), gallery, _payload(index, camera))

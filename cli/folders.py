@@ -14,6 +14,7 @@ import typer
 from cli.building import ProgressKind, Told, print_line, span
 from cli.console import err
 from indexer.sources import Source
+from kinfold.arrays import Float32s
 from kinfold.errors import InputError, StorageError
 from kinfold.progress import Progress, ProgressCallback
 from kinfold.search import Index
@@ -86,18 +87,19 @@ def read_gallery(
             f"{len(read.source):,} pictures by {network.spec.name}: {read.embedded:,} new in "
             f"{span(seconds)}{rate}"
         )
-    _tell(read.skipped, store, told)
+    _tell(read.skipped, store, as_lines=told.kind is ProgressKind.json)
     return read.source
 
 
-def read_queries(folder: str, index: Index, label_from: str | None, told: Told) -> Source:
+def read_queries(
+    folder: str, index: Index, label_from: str | None, progress: ProgressCallback
+) -> Source:
     """The pictures of a folder as queries, by the encoder of an index."""
     with needing_images():
         from indexer.pictures import read_pictures
     encoder = encoder_of(index, threads=1)
-    with _drawn(told) as draw:
-        read = read_pictures(folder, encoder, None, draw, label_from=label_from)
-    _tell(read.skipped, None, told)
+    read = read_pictures(folder, encoder, None, progress, label_from=label_from)
+    _tell(read.skipped, None)
     return read.source
 
 
@@ -113,6 +115,32 @@ def encoder_of(index: Index, threads: int | None = None) -> Encoder:
         from kinfold.encoders import EncoderSpec, open_encoder
 
         return open_encoder(EncoderSpec.model_validate(file.spec), file.model, threads=threads)
+
+
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+
+def is_picture_file(name: str) -> bool:
+    """Whether a query is a picture, by its ending; without the extra that reads it, too."""
+    return name.lower().endswith(_ENDINGS)
+
+
+def embed_picture(index: Index, name: str, crop: str | None) -> Float32s:
+    """(1, d) the vector of a picture, or of a part of it, by the encoder of an index."""
+    encoder = encoder_of(index)
+    from kinfold.pictures import crop as cut
+    from kinfold.pictures import open_picture
+
+    if crop is None:
+        return encoder.encode([open_picture(Path(name), least=encoder.least)])
+    parts = crop.split(",")
+    try:
+        left, top, right, bottom = (float(part) for part in parts)
+    except ValueError:
+        raise InputError(
+            f"--crop: expected four numbers, left,top,right,bottom, found {crop!r}"
+        ) from None
+    return encoder.encode([cut(open_picture(Path(name)), (left, top, right, bottom))])
 
 
 def count_new(folder: str, store: Path, encoder: str | None) -> tuple[int, int]:
@@ -149,7 +177,7 @@ def _drawn(told: Told) -> Iterator[ProgressCallback]:
         yield line if told.kind is ProgressKind.json else draw
 
 
-def _tell(skipped: Sequence[Skipped], store: Path | None, told: Told) -> None:
+def _tell(skipped: Sequence[Skipped], store: Path | None, *, as_lines: bool = False) -> None:
     """Which files were left out, the first of them here and all in a file."""
     path = None if store is None else store / SKIPPED
     if path is not None:
@@ -163,7 +191,7 @@ def _tell(skipped: Sequence[Skipped], store: Path | None, told: Told) -> None:
             raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
     if not skipped:
         return
-    if told.kind is ProgressKind.json:
+    if as_lines:
         print_line({"event": "skipped", "count": len(skipped), "list": str(path) if path else None})
         return
     err.print(f"skipped: {len(skipped)}", style="yellow")
