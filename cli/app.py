@@ -15,6 +15,7 @@ from cli import (
     demo,
     doctor,
     evaluate,
+    explore,
     info,
     keys,
     models,
@@ -62,6 +63,7 @@ def _options(
 
 
 for _verb in (
+    explore.explore,
     build.build,
     search.search,
     serve.serve,

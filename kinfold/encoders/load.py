@@ -54,7 +54,7 @@ def default_encoder_file(cache: Path | None = None) -> Path:
     Parameters
     ----------
     cache:
-        The folder that it is kept in. None: KINFOLD_CACHE, else ``kinfold`` in XDG_CACHE_HOME or
+        The folder that it is kept in. None: KINFOLD_ENCODERS, else ``kinfold`` in XDG_CACHE_HOME or
         in ``~/.cache``.
     """
     folder = cache_folder() if cache is None else cache
@@ -70,14 +70,14 @@ def default_encoder_file(cache: Path | None = None) -> Path:
     except OSError as error:
         raise StorageError(
             f"{folder}: the default encoder cannot be kept there: {error.strerror}; name another "
-            "folder with KINFOLD_CACHE"
+            "folder with KINFOLD_ENCODERS"
         ) from None
     return path
 
 
 def cache_folder() -> Path:
     """Where files are kept that can be made again."""
-    if named := os.environ.get("KINFOLD_CACHE"):
+    if named := os.environ.get("KINFOLD_ENCODERS"):
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "kinfold"
