@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 import kinfold
+from cli.asked import Asked, ask, choose_protocol
 from cli.console import (
     CollectionOption,
     DataOption,
@@ -25,27 +25,20 @@ from cli.console import (
     out,
     print_json,
 )
-from cli.folders import LabelFromOption, is_folder, read_queries
-from cli.hold_out import LABEL, holding_out, labels_of_ids
+from cli.folders import LabelFromOption
 from cli.measure import (
     Measured,
-    Scorer,
-    by_camera,
-    by_ground_truth,
-    by_labels,
     check_queries,
     depth_of,
     measure,
 )
 from cli.plots import check_plot, plot_evaluation
 from cli.search import FusionOption, read_question
-from indexer import collection_path, read_source
+from indexer import collection_path
 from indexer.sources import Columns, Source
 from kinfold.arrays import AnyArray
 from kinfold.errors import InputError
-from kinfold.evaluate import load_ground_truth
 from kinfold.index.quality import Evaluation, save_evaluation
-from kinfold.progress import ProgressCallback
 from kinfold.search import Index
 
 CHANGE = 0.01
@@ -142,7 +135,7 @@ def evaluate(
     index = kinfold.open(collection_path(data, collection))
     with ExitStack() as stack:
         progress = stack.enter_context(bars(enabled=not json))
-        asked = _asked(
+        asked = ask(
             stack, index, queries, Columns(vectors), query_mask, label, label_from, hold_out, seed,
             progress,
         )  # fmt: skip
@@ -172,73 +165,6 @@ def evaluate(
         err.print(f"plot: {plot}")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of which index.
-
-    Attributes
-    ----------
-    label:
-        The column of labels of the queries, if there is one.
-    gallery:
-        (n,) labels of the items, where they are no column of the payload.
-    protocol:
-        The same in words.
-    """
-
-    index: Index
-    source: Source
-    label: str | None
-    gallery: AnyArray | None
-    protocol: str
-
-
-def _asked(
-    stack: ExitStack,
-    index: Index,
-    queries: str | None,
-    columns: Columns,
-    query_mask: str | None,
-    label: str | None,
-    label_from: str | None,
-    hold_out: int | None,
-    seed: int,
-    progress: ProgressCallback,
-) -> Asked:
-    """Read the queries, or hold some items out."""
-    if (queries is None) != (hold_out is not None):
-        found = "both" if queries is not None else "neither"
-        raise InputError(f"evaluate: expected queries, or --hold-out N without them, found {found}")
-    if label is not None and label_from is not None:
-        raise InputError("evaluate: expected --label or --label-from, found both")
-    if queries is None:
-        if hold_out is None or hold_out < 1:
-            raise InputError(f"--hold-out: expected at least 1, found {hold_out}")
-        if label is None and label_from is None:
-            raise InputError(
-                "--hold-out: expected --label COLUMN, or --label-from name or folder, found neither"
-            )
-        labels = labels_of_ids(index, label_from) if label_from else _payload(index, label or "")
-        held = stack.enter_context(holding_out(index, labels, hold_out, seed, progress))
-        protocol = (
-            f"{len(held.queries):,} of {len(index):,} items held out, {hold_out} a label, and "
-            f"asked of an index of the other {len(held.index):,}"
-        )
-        return Asked(held.index, held.queries, LABEL, None, protocol)
-    gallery = None if label_from is None else labels_of_ids(index, label_from)
-    if is_folder(queries):
-        source = read_queries(queries, index, label_from or "name", progress)
-        label = label or LABEL
-    else:
-        source = read_source(queries, columns)
-        if label_from is not None:
-            raise InputError("--label-from: says nothing about a file of vectors; use --label")
-    if query_mask is not None:
-        source = source.where(source.mask(query_mask))
-    protocol = f"{len(source):,} queries of {Path(queries).name}"
-    return Asked(index, source, label, gallery, protocol)
-
-
 def _save(path: Path, index: Index, asked: Asked, results: list[Measured]) -> None:
     models = {
         result.model: {
@@ -258,40 +184,6 @@ def _save(path: Path, index: Index, asked: Asked, results: list[Measured]) -> No
             models=models,
         ),
     )
-
-
-def choose_protocol(asked: Asked, camera: str | None, ground_truth: Path | None) -> Scorer:
-    """The protocol that the options ask for, with what it needs from queries and payload."""
-    index, source, label = asked.index, asked.source, asked.label
-    if ground_truth is not None:
-        truth = load_ground_truth(ground_truth)
-        if len(truth) != len(source):
-            raise InputError(
-                f"{ground_truth}: expected one entry a query, {len(source)}, found {len(truth)}"
-            )
-        return by_ground_truth(truth)
-    if label is None:
-        raise InputError("evaluate: expected --label COLUMN or --ground-truth FILE, found neither")
-    labels = source.column(label)
-    gallery = _payload(index, label) if asked.gallery is None else asked.gallery
-    if camera is None:
-        return by_labels(labels, gallery)
-    return by_camera(labels, source.column(camera), gallery, _payload(index, camera))
-
-
-def _payload(index: Index, name: str) -> AnyArray:
-    names = index.manifest.payload_columns
-    if name not in names:
-        raise InputError(
-            f"the collection has no payload column {name!r}; it has: {', '.join(names) or 'none'}"
-        )
-    values = [row[name] for row in index.payload(np.arange(len(index)))]
-    nested = next((value for value in values if isinstance(value, (list, dict))), None)
-    if nested is not None:
-        raise InputError(
-            f"the collection's payload column {name!r}: expected single values, found {nested!r}"
-        )
-    return np.array(values)
 
 
 def table_of(results: list[Measured]) -> Table:

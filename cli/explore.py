@@ -53,8 +53,8 @@ def explore(
 ) -> None:
     """Build a folder of pictures and open a page to search it with.
 
-    The same as `kinfold build` and `kinfold serve`. The page is reachable from this machine alone,
-    and needs no key. Run again, it embeds only pictures that are new.
+    The same as building and serving it, see docs/pictures.md. The page is reachable from this
+    machine alone, and needs no key. Run again, it embeds only pictures that are new.
 
     **Example**
 
@@ -77,11 +77,11 @@ def name_of(folder: str) -> str:
 
 def _free(port: int | None) -> int:
     """The port that was asked for; else the usual one if it is free, else any."""
-    if port is not None:
+    if port:
         return port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for wanted in (_PORT, 0):
+        for wanted in (_PORT, 0) if port is None else (0,):
             try:
                 probe.bind((_HOST, wanted))
             except OSError:
