@@ -13,11 +13,12 @@ from service.routes import (
     snapshots,
     uploads,
     versions,
+    web,
 )
 
 GROUPS = (
     search.router, items.router, collections.router, versions.router, snapshots.router,
-    builds.router, uploads.router, operation.router,
+    builds.router, uploads.router, operation.router, web.router,
 )  # fmt: skip
 """All routers, in the order of the description."""
 

@@ -15,6 +15,7 @@ from kinfold.index.publish import COLLECTION_NAME
 from service.handlers import nothing_at, wrong_method
 from service.problems import (
     FORBIDDEN,
+    NOT_FOUND,
     RATE_LIMITED,
     UNAUTHORIZED,
     UNKNOWN_COLLECTION,
@@ -40,6 +41,7 @@ _NAMES: dict[str, tuple[re.Pattern[str], Kind, str]] = {
     "collection": (COLLECTION_NAME, UNKNOWN_COLLECTION, "collection"),
     "version": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"), UNKNOWN_VERSION, "version"),
     "job": (re.compile(r"[A-Za-z0-9_-]{1,64}"), UNKNOWN_JOB, "job"),
+    "file": (re.compile(r"[a-z_]{1,32}\.[a-z]{2,4}"), NOT_FOUND, "file of the page"),
 }
 
 
@@ -63,7 +65,7 @@ class Guard:
 
     With keys: an address that `scopes.ADDRESSES` does not name is never reached, whatever the
     application has there. With or without: no name out of a path reaches the application unless
-    it is one that a collection, a version or a job may have.
+    it is one that a collection, a version, a job or a file may have.
     """
 
     def __init__(

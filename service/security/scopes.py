@@ -20,6 +20,8 @@ ADDRESSES: dict[str, dict[str, Need]] = {
     "/metrics": {"GET": "open"},
     "/docs": {"GET": "open"},
     "/openapi.json": {"GET": "open"},
+    "/": {"GET": "open"},
+    "/web/{file}": {"GET": "open"},
     "/v1/collections": {"GET": "read", "POST": "write"},
     "/v1/uploads": {"PUT": "write"},
     _C: {"GET": "read", "DELETE": "admin"},
