@@ -84,7 +84,7 @@ def demo(
         wins_and_losses(results[0], result, queries)
     out.print(f"\nreport with pictures: {report}")
     out.print(f"serve it:   KINFOLD_AUTH=off kinfold serve --data {shlex.quote(str(data))}")
-    out.print(f"look at it: http://127.0.0.1:8000/#/{COLLECTION}")
+    out.print(f"look at it: http://127.0.0.1:8000/#{COLLECTION}")
     out.print(f"then ask:   {_curl(output)}")
 
 

@@ -94,7 +94,7 @@ def _serve(data: str, name: str, port: int, *, browser: bool) -> None:
     from service.serve import serve
     from service.settings import load_settings
 
-    address = f"http://{_HOST}:{port}/#/{name}"
+    address = f"http://{_HOST}:{port}/#{name}"
     settings = load_settings(
         data=data, host=_HOST, port=port, auth="off", processes=1, log_level="warning"
     )

@@ -229,7 +229,7 @@ def test_explore_is_one_command(place, tmp_path):
         found = None
         end = time.monotonic() + 60
         while found is None and time.monotonic() < end and process.poll() is None:
-            found = re.search(r"look at it: (http://127\.0\.0\.1:\d+)/#/photos", log.read_text())
+            found = re.search(r"look at it: (http://127\.0\.0\.1:\d+)/#photos", log.read_text())
             time.sleep(0.1)
         assert found, log.read_text()
         answer = None
