@@ -15,9 +15,11 @@ from cli import (
     demo,
     doctor,
     evaluate,
+    explore,
     info,
     keys,
     models,
+    report,
     search,
     serve,
     snapshot,
@@ -62,11 +64,13 @@ def _options(
 
 
 for _verb in (
+    explore.explore,
     build.build,
     search.search,
     serve.serve,
     worker.worker,
     evaluate.evaluate,
+    report.report,
     compare.compare,
     tune.tune,
     info.info,

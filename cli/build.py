@@ -24,6 +24,13 @@ from cli.console import (
     out,
     print_json,
 )
+from cli.folders import (
+    EncoderOption,
+    LabelFromOption,
+    count_new,
+    is_folder,
+    read_gallery,
+)
 from cli.stopping import STOPPED, stoppable
 from indexer import (
     BuildSummary,
@@ -35,6 +42,7 @@ from indexer import (
 )
 from indexer.estimate import readable
 from indexer.job import estimate_models
+from indexer.reduction import reduce_source
 from indexer.sources import Columns, Source
 from kinfold.config import BuildConfig
 from kinfold.errors import InputError, KinfoldError
@@ -43,7 +51,10 @@ from kinfold.index import ModelInfo
 
 def build(
     source: Annotated[
-        str, typer.Argument(help="The gallery: .npy, .npz, .parquet, .arrow or .feather.")
+        str,
+        typer.Argument(
+            help="The gallery: .npy, .npz, .parquet, .arrow or .feather, or a folder of pictures."
+        ),
     ],
     data: DataOption,
     collection: CollectionOption,
@@ -75,6 +86,19 @@ def build(
         typer.Option("--payload", help="Columns kept with the items, by comma. Default: all."),
     ] = None,
     query_mask: MaskOption = None,
+    encoder: EncoderOption = None,
+    label_from: LabelFromOption = None,
+    reduce: Annotated[
+        int | None,
+        typer.Option(
+            "--reduce",
+            metavar="D",
+            help="Reduce vectors to their D principal components, which queries then share.",
+        ),
+    ] = None,
+    whiten: Annotated[
+        bool, typer.Option("--whiten", help="With --reduce: components of equal variance.")
+    ] = False,
     threads: Annotated[
         int | None, typer.Option("--threads", help="Default: all cores. Changes no result.")
     ] = None,
@@ -140,22 +164,42 @@ def build(
     `kinfold build faces.npz --data data --collection faces --vectors X --set k_d=15`
 
     `kinfold build a.npy --data data --collection a --model default=cosine --model rdip=superglobal`
+
+    `kinfold build ./photos --data data --collection photos --reduce 256 --whiten`
     """
     names = None if payload is None else [name.strip() for name in payload.split(",") if name]
     chosen = [*(parameters or []), *(["auto=true"] if auto else [])]
     several = read_models("--model", models, config, chosen) if models else None
     settings = None if several else read_config(config, chosen)
+    if whiten and reduce is None:
+        raise InputError("--whiten: say to how many components, with --reduce D")
     if ray_shared and ray is None:
         raise InputError("--ray-shared says something about a cluster; give --ray as well")
     most = _size("--memory", memory)
     told = Told(progress or (ProgressKind.none if json else ProgressKind.bar), bool(several))
     try:
-        gallery = read_source(source, Columns(vectors, ids, names))
+        path = collection_path(data, collection)
+        if is_folder(source):
+            refuse(ids=ids, vectors=vectors, query_mask=query_mask)
+            if dry_run and not _all_known(source, path, encoder, json=json):
+                return
+            with stoppable(told.stopped):
+                gallery = read_gallery(source, path, encoder, label_from, told, threads)
+            gallery = gallery.with_payload(names)
+        else:
+            refuse(encoder=encoder, label_from=label_from)
+            gallery = read_source(source, Columns(vectors, ids, names))
         if query_mask is not None:
             gallery = gallery.where(~gallery.mask(query_mask))
+        if reduce is not None:
+            metric = (settings or next(iter((several or {}).values()))).metric
+            with told.shown() as draw:
+                gallery = reduce_source(
+                    gallery, reduce, whiten=whiten, normalise=metric == "cosine", progress=draw
+                )
         if not json and told.kind is not ProgressKind.json:
             configs = [settings] if settings else list((several or {}).values())
-            announce(gallery, configs, collection_path(data, collection))
+            announce(gallery, configs, path)
         if dry_run:
             plan = plan_collection(gallery, data, collection, settings, models=several, fresh=fresh)
             if json:
@@ -179,6 +223,28 @@ def build(
         print_json(as_json(summary))
     else:
         show(summary, data, collection)
+
+
+def refuse(**given: object) -> None:
+    """Refuse options that say nothing of this kind of source."""
+    for name, value in given.items():
+        if value is not None:
+            option = name.replace("_", "-")
+            other = "vectors" if name in ("encoder", "label_from") else "a folder of pictures"
+            raise InputError(f"--{option}: says nothing about {other}; leave it out")
+
+
+def _all_known(folder: str, path: Path, encoder: str | None, *, json: bool) -> bool:
+    """For a dry run: whether all pictures are embedded, so that a plan can be made."""
+    total, new = count_new(folder, path, encoder)
+    if new == 0:
+        return True
+    if json:
+        print_json({"pictures": total, "new": new, "stages": None})
+    else:
+        out.print(f"{total:,} pictures, of which {new:,} are to be embedded before a plan is known")
+        out.print("nothing was built (--dry-run)")
+    return False
 
 
 def _size(option: str, text: str | None) -> int | None:

@@ -16,13 +16,14 @@ import kinfold
 from cli.console import JsonOption, bars, err, out, print_json
 from cli.evaluate import as_json, changes, table_of, wins_and_losses
 from cli.measure import Measured, by_labels, measure, rank
-from cli.pictures import data_url, gray_png
+from cli.pictures import data_url, gray_jpeg, gray_png
 from cli.plots import draw_evaluation
-from cli.report import Grid, report_html
+from cli.report_page import Grid, report_html
 from indexer import build_collection
 from indexer.sources import Source
 from kinfold.arrays import AnyArray
 from kinfold.errors import InputError, StorageError
+from kinfold.index.extras import Extras, Thumbnails
 from kinfold.progress import silent
 
 QUERIES = 359
@@ -53,6 +54,7 @@ def demo(
         ids=np.array([f"digit-{row:04d}" for row in kept]),
         columns=pa.table({"digit": labels[kept], "row": kept}),
         payload_names=["digit", "row"],
+        extras=Extras(thumbnails=_thumbnails(pixels[kept])),
     )
     if not json:
         err.print(
@@ -82,6 +84,7 @@ def demo(
         wins_and_losses(results[0], result, queries)
     out.print(f"\nreport with pictures: {report}")
     out.print(f"serve it:   KINFOLD_AUTH=off kinfold serve --data {shlex.quote(str(data))}")
+    out.print(f"look at it: http://127.0.0.1:8000/#{COLLECTION}")
     out.print(f"then ask:   {_curl(output)}")
 
 
@@ -94,6 +97,13 @@ def _digits() -> tuple[AnyArray, AnyArray]:
         ) from None
     bunch = load_digits()
     return bunch.data, bunch.target.astype(np.int64)
+
+
+def _thumbnails(pixels: AnyArray) -> Thumbnails:
+    """The digits as the page shows them, each pixel a square."""
+    jpegs = [gray_jpeg(row.reshape(8, 8), 12) for row in pixels]
+    starts = np.cumsum([0, *map(len, jpegs)]).astype(np.int64)
+    return Thumbnails(starts, np.frombuffer(b"".join(jpegs), np.uint8))
 
 
 def _picture(pixels: AnyArray) -> str:
@@ -134,7 +144,8 @@ def _write(
         "Where it loses most": [int(row) for row in order[:EACH] if gain[row] < 0],
     }
     footer = (
-        "<p>Serve this collection and ask it the first query:</p>"
+        "<p>Serve this collection, search it at <code>http://127.0.0.1:8000/</code>, or ask it the "
+        "first query:</p>"
         "<pre>KINFOLD_AUTH=off kinfold serve --data "
         f"{escape(shlex.quote(str(output / 'data')))}\n{escape(_curl(output))}</pre>"
     )
@@ -147,6 +158,7 @@ def _write(
         grid,
         chosen,
         footer,
+        pixels=True,
     )
     report = output / "report.html"
     values = ", ".join(f"{value:g}" for value in query)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 import kinfold
+from cli.asked import Asked, ask, choose_protocol
 from cli.console import (
     CollectionOption,
     DataOption,
@@ -22,23 +25,20 @@ from cli.console import (
     out,
     print_json,
 )
+from cli.folders import LabelFromOption
 from cli.measure import (
     Measured,
-    Scorer,
-    by_camera,
-    by_ground_truth,
-    by_labels,
     check_queries,
     depth_of,
     measure,
 )
 from cli.plots import check_plot, plot_evaluation
 from cli.search import FusionOption, read_question
-from indexer import collection_path, read_source
+from indexer import collection_path
 from indexer.sources import Columns, Source
 from kinfold.arrays import AnyArray
 from kinfold.errors import InputError
-from kinfold.evaluate import load_ground_truth
+from kinfold.index.quality import Evaluation, save_evaluation
 from kinfold.search import Index
 
 CHANGE = 0.01
@@ -47,14 +47,15 @@ SHOWN = 5
 
 
 def evaluate(
-    queries: Annotated[
-        str,
-        typer.Argument(
-            help="Queries with their labels: .npz, .parquet, .arrow (.npy with --ground-truth)."
-        ),
-    ],
     data: DataOption,
     collection: CollectionOption,
+    queries: Annotated[
+        str | None,
+        typer.Argument(
+            help="Queries with their labels: .npz, .parquet, .arrow (.npy with --ground-truth), "
+            "or a folder of pictures with --label-from."
+        ),
+    ] = None,
     label: Annotated[
         str | None,
         typer.Option(
@@ -79,6 +80,23 @@ def evaluate(
             "labels; gallery and queries in its order.",
         ),
     ] = None,
+    label_from: LabelFromOption = None,
+    hold_out: Annotated[
+        int | None,
+        typer.Option(
+            "--hold-out",
+            metavar="N",
+            help="Without queries: hold N items of each label out, build an index of the others "
+            "with the parameters of this one, and ask it for them.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="With --hold-out: another one, other items.")
+    ] = 0,
+    save: Annotated[
+        bool,
+        typer.Option("--save", help="Keep the figures with the collection, to be shown of it."),
+    ] = False,
     vectors: VectorsOption = None,
     query_mask: MaskOption = None,
     fuse: Annotated[
@@ -106,6 +124,8 @@ def evaluate(
     `kinfold evaluate all.npz --data data --collection shapes --label y --query-mask is_query`
 
     `kinfold evaluate q.parquet --data data --collection photos --label y --fuse default,rdip`
+
+    `kinfold evaluate --hold-out 4 --label-from name --data data --collection photos`
     """  # fmt: skip
     fused, how = read_question("--fuse", fuse, fusion)
     if isinstance(fused, str):
@@ -113,67 +133,57 @@ def evaluate(
     if plot is not None:
         check_plot(plot)
     index = kinfold.open(collection_path(data, collection))
-    source = read_source(queries, Columns(vectors))
-    if query_mask is not None:
-        source = source.where(source.mask(query_mask))
-    check_queries(index, source.vectors, source.name)
-    scorer = choose_protocol(index, source, label, camera, ground_truth)
-    if fused is not None:
-        # Refuses names that are none before anything is measured.
-        index.search(source.vectors[:1], 1, fused)
-    with bars(enabled=not json) as progress:
-        results = measure(index, source.vectors, scorer, progress, fused or (), how)
+    with ExitStack() as stack:
+        progress = stack.enter_context(bars(enabled=not json))
+        asked = ask(
+            stack, index, queries, Columns(vectors), query_mask, label, label_from, hold_out, seed,
+            progress,
+        )  # fmt: skip
+        check_queries(asked.index, asked.source.vectors, asked.source.name)
+        scorer = choose_protocol(asked, camera, ground_truth)
+        if fused is not None:
+            # Refuses names that are none before anything is measured.
+            asked.index.search(asked.source.vectors[:1], 1, fused)
+        results = measure(asked.index, asked.source.vectors, scorer, progress, fused or (), how)
+    source, measured = asked.source, asked.index
+    if save:
+        _save(collection_path(data, collection), index, asked, results)
     if plot is not None:
-        plot_evaluation(results, f"{collection}: {len(source)} queries, {len(index):,} items", plot)
+        title = f"{collection}: {len(source)} queries, {len(measured):,} items"
+        plot_evaluation(results, title, plot)
     if json:
-        print_json(as_json(results, index, source))
+        print_json(as_json(results, measured, source) | {"version": index.version.name})
         return
+    if hold_out is not None:
+        out.print(f"{asked.protocol}\n")
     out.print(table_of(results))
-    if depth_of(index) < len(index):
-        out.print(f"rankings cut at {depth_of(index)} of {len(index):,} items")
+    if depth_of(measured) < len(measured):
+        out.print(f"rankings cut at {depth_of(measured)} of {len(measured):,} items")
     for result in results[1:]:
         wins_and_losses(results[0], result, source)
     if plot is not None:
         err.print(f"plot: {plot}")
 
 
-def choose_protocol(
-    index: Index,
-    source: Source,
-    label: str | None,
-    camera: str | None,
-    ground_truth: Path | None,
-) -> Scorer:
-    """The protocol that the options ask for, with what it needs from queries and payload."""
-    if ground_truth is not None:
-        truth = load_ground_truth(ground_truth)
-        if len(truth) != len(source):
-            raise InputError(
-                f"{ground_truth}: expected one entry a query, {len(source)}, found {len(truth)}"
-            )
-        return by_ground_truth(truth)
-    if label is None:
-        raise InputError("evaluate: expected --label COLUMN or --ground-truth FILE, found neither")
-    labels = source.column(label)
-    gallery = _payload(index, label)
-    if camera is None:
-        return by_labels(labels, gallery)
-    return by_camera(labels, source.column(camera), gallery, _payload(index, camera))
-
-
-def _payload(index: Index, name: str) -> AnyArray:
-    names = index.manifest.payload_columns
-    if name not in names:
-        raise InputError(
-            f"the collection has no payload column {name!r}; it has: {', '.join(names) or 'none'}"
-        )
-    values = [row[name] for row in index.payload(np.arange(len(index)))]
-    nested = next((value for value in values if isinstance(value, (list, dict))), None)
-    if nested is not None:
-        raise InputError(
-            f"the collection's payload column {name!r}: expected single values, found {nested!r}"
-        )
-    return np.array(values)
+def _save(path: Path, index: Index, asked: Asked, results: list[Measured]) -> None:
+    models = {
+        result.model: {
+            **{name: round(value, 6) for name, value in result.figures.items() if value == value},
+            "ms_per_query": round(result.milliseconds, 4),
+        }
+        for result in results
+    }
+    save_evaluation(
+        path,
+        Evaluation(
+            version=index.version.name,
+            measured=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            protocol=asked.protocol,
+            queries=len(asked.source),
+            items=len(asked.index),
+            models=models,
+        ),
+    )
 
 
 def table_of(results: list[Measured]) -> Table:

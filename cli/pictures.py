@@ -11,13 +11,23 @@ from kinfold.arrays import AnyArray
 from kinfold.errors import InputError
 
 
-def data_url(png: bytes) -> str:
-    """A PNG as a data URL."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def data_url(content: bytes) -> str:
+    """A PNG or JPEG as a data URL."""
+    kind = "jpeg" if content.startswith(b"\xff\xd8") else "png"
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
 
 
 def gray_png(pixels: AnyArray, scale: int) -> bytes:
     """(h, w) values, dark on light, enlarged `scale` times without smoothing, as a PNG."""
+    return _gray(pixels, scale, "PNG")
+
+
+def gray_jpeg(pixels: AnyArray, scale: int) -> bytes:
+    """The same as a JPEG."""
+    return _gray(pixels, scale, "JPEG")
+
+
+def _gray(pixels: AnyArray, scale: int, kind: str) -> bytes:
     try:
         from PIL import Image
     except ImportError:
@@ -26,5 +36,5 @@ def gray_png(pixels: AnyArray, scale: int) -> bytes:
     light = (255 * (1 - np.asarray(pixels, dtype=np.float64) / largest)).astype(np.uint8)
     image = Image.fromarray(np.kron(light, np.ones((scale, scale), dtype=np.uint8)))
     buffer = BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    image.save(buffer, format=kind, optimize=True)
     return buffer.getvalue()

@@ -18,6 +18,7 @@ from cli.console import (
     out,
     print_json,
 )
+from cli.folders import embed_picture, is_picture_file
 from cli.measure import check_queries
 from indexer import collection_path, read_source
 from indexer.sources import Columns
@@ -41,7 +42,8 @@ def search(
     data: DataOption,
     collection: CollectionOption,
     queries: Annotated[
-        str | None, typer.Argument(help="A file of queries: .npy, .npz, .parquet, .arrow.")
+        str | None,
+        typer.Argument(help="A file of queries: .npy, .npz, .parquet, .arrow; or a picture."),
     ] = None,
     id: Annotated[
         list[str] | None, typer.Option("--id", help="Search from an item of the gallery instead.")
@@ -87,6 +89,14 @@ def search(
     group_size: Annotated[
         int, typer.Option("--group-size", help="Hits of one value of --group-by.")
     ] = 1,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            "--crop",
+            metavar="LEFT,TOP,RIGHT,BOTTOM",
+            help="Search for this part of the picture, in pixels as it stands upright.",
+        ),
+    ] = None,
     row: Annotated[
         list[int] | None, typer.Option("--row", help="Only these rows of the file of queries.")
     ] = None,
@@ -107,6 +117,8 @@ def search(
     `kinfold search --positive a17 --positive a4 --negative a9 --data data --collection photos`
 
     `kinfold search --id a17 --data data --collection photos --group-by product --offset 10`
+
+    `kinfold search photo.jpg --data data --collection photos --crop 40,60,400,380`
     """
     asked, how = read_question("--model", model, fusion)
     index = kinfold.open(collection_path(data, collection))
@@ -116,6 +128,9 @@ def search(
             "search: expected one of a file of queries, --id and --positive, "
             f"found {'several' if sum(given) else 'none'}"
         )
+    is_picture = queries is not None and is_picture_file(queries)
+    if crop is not None and not is_picture:
+        raise InputError("--crop: expected a picture as the query, of which it names a part")
     if negative and not positive:
         raise InputError("--negative: expected --positive with it, found none")
     options: dict[str, Any] = {
@@ -135,6 +150,9 @@ def search(
         names = [_as_id("--id", text, index) for text in id or []]
         hits = index.search_by_id(names, k, asked, **options)
         labels = [str(name) for name in names]
+    elif is_picture:
+        hits = index.search(embed_picture(index, queries, crop), k, asked, **options)
+        labels = [queries]
     else:
         source = read_source(queries, Columns(vectors))
         if query_mask is not None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from kinfold.config import BuildConfig, Metric
 from kinfold.index.ids import Id
+from kinfold.index.quality import Evaluation
 from kinfold.search.fusion import Fusion
 
 Status = Literal["empty", "warming", "ready", "failed"]
@@ -166,6 +167,9 @@ class CollectionInfo(BaseModel):
     models: list[str] = Field([], description="What a search may name, the default first.")
     details: list[ModelInfo] = Field([], description="One a diffusion model, in the same order.")
     pictures: PicturesInfo | None = Field(None, description="What it has of pictures.")
+    evaluation: Evaluation | None = Field(
+        None, description="What `kinfold evaluate --save` measured of this version."
+    )
 
 
 class Item(BaseModel):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kinfold.index import Manifest
 from kinfold.index.extras import Extras
 from kinfold.index.manifest import TuningInfo
+from kinfold.index.quality import read_evaluation
 from kinfold.index.versions import VersionInfo, disk_bytes
 from kinfold.search.index import KNN
 from service.answers import CollectionInfo, EncoderInfo, ModelInfo, PicturesInfo, Quality
@@ -50,6 +51,7 @@ def describe(collections: Collections, name: str) -> CollectionInfo:
             "neighbor_recall": manifest.neighbor_recall,
             "default_model": manifest.default_model,
             "models": index.models,
+            "evaluation": read_evaluation(collections.path(name), place.opened.version),
             "pictures": _describe_pictures(index.extras),
             "details": [_describe_model(model, manifest) for model in index.models if model != KNN],
         }

@@ -82,6 +82,14 @@ class Source:
             return None
         return self.columns.select(self.payload_names)
 
+    def with_payload(self, names: Sequence[str] | None) -> Source:
+        """The same, of which only some columns are kept with the items; None: as it is."""
+        if names is None:
+            return self
+        for name in names:
+            self.column(name)
+        return replace(self, payload_names=list(names))
+
     def column(self, name: str) -> AnyArray:
         """One column as an array; raises `InputError` naming those that exist."""
         names = [] if self.columns is None else self.columns.column_names

@@ -47,7 +47,8 @@ def embed(encoder: Encoder, content: bytes, options: PictureOptions) -> Float32s
     from kinfold.pictures import PictureError, crop, decode
 
     try:
-        picture = decode(content)
+        # Of a part every pixel counts; the whole is decoded as those of the gallery were.
+        picture = decode(content, least=encoder.least if options.crop is None else None)
         if options.crop is not None:
             left, top, right, bottom = options.crop
             picture = crop(picture, (left, top, right, bottom))

@@ -14,7 +14,7 @@ from cli.app import app
 from kinfold import __version__
 
 VERBS = [
-    *("build", "search", "serve", "worker", "evaluate", "compare", "tune"),
+    *("explore", "build", "search", "serve", "worker", "evaluate", "report", "compare", "tune"),
     *("info", "verify", "doctor", "demo"),
     *("models", "keys", "collections", "versions", "snapshot"),
 ]
