@@ -94,11 +94,6 @@ async function ask(now, before) {
     await overview.items(now, work.signal);
     return;
   }
-  if (now.picture !== null && !picture(now.picture)) {
-    alerts.tell("The picture is gone", "Pictures are not kept in links, nor when the page is loaded again. Choose it once more.");
-    go({ ...NO_QUERY }, { replace: true });
-    return;
-  }
   const question = questionOf(now);
   if (question === asked) {
     if (now.knn !== before.knn) results.redraw(now);
@@ -138,6 +133,11 @@ async function show(now, before) {
   }
   views(now, isOpen);
   if (!isOpen) return;
+  if (now.picture !== null && !picture(now.picture)) {
+    alerts.tell("The picture is gone", "Pictures are not kept in links, nor when the page is loaded again. Choose it once more.");
+    go({ ...NO_QUERY }, { replace: true });
+    return;
+  }
   options.row(now);
   options.mark(now);
   filters.chips(now);

@@ -50,7 +50,10 @@ export function row(now) {
 
 const focusOn = (element) => (element?.querySelector("select") ?? element)?.focus();
 
-const labelled = (text, control) => h("label", { class: "inline" }, h("span", null, text), control);
+function labelled(text, control) {
+  control.id = `choose-${text.toLowerCase()}`;
+  return h("div", { class: "inline" }, h("label", { htmlFor: control.id }, text), control);
+}
 
 function numeric(name, label, hint, attributes, parse) {
   const input = h("input", { type: "number", name, value: state()[name] ?? "", ...attributes });

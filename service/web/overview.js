@@ -11,6 +11,7 @@ import { actionsOf } from "./results.js";
 import { bytes, count, number, plural, time, value } from "./format.js";
 
 const ITEMS = 60;
+const TIME = "ms_per_query";
 const STATES = {
   empty: "has no version yet: build one, or import a snapshot",
   warming: "is being opened",
@@ -56,17 +57,38 @@ function quality(found) {
     h("small", null, `${found.by === "labels" ? "labelled" : "hidden"} queries: ${count(found.queries)}`));
 }
 
-const inShort = ({ name, quality: measured }) =>
-  (measured?.score ? `${name} (mAP ${(100 * measured.score).toFixed(1)})` : name);
+function inShort({ name, quality: chosen }, { evaluation }) {
+  const score = evaluation?.models[name]?.mAP ?? chosen?.score;
+  const knn = evaluation?.models.knn?.mAP;
+  if (!score) return name;
+  return `${name} (mAP ${(100 * score).toFixed(1)}${knn ? `, kNN ${(100 * knn).toFixed(1)}` : ""})`;
+}
 
 function model(found, isDefault) {
   const parameters = Object.entries(found.parameters ?? {});
   return h("li", { class: "model" },
-    h("div", { class: "model-head" }, h("h3", null, found.name), isDefault && h("span", { class: "mark" }, "default"), quality(found.quality)),
+    h("div", { class: "model-head" }, h("h3", null, found.name), isDefault && h("span", { class: "mark" }, "default"),
+      (found.quality || !info().evaluation) && quality(found.quality)),
     h("p", { class: "hint" }, `${number(found.mean_row)} values an item, ${found.dtype}; ${plural(found.edges, "edge")}; ${
       found.not_converged ? `${count(found.not_converged)} rows not converged` : "all rows converged"}`),
     h("details", null, h("summary", null, "Parameters"),
       h("dl", { class: "facts" }, parameters.flatMap(([name, each]) => [h("dt", null, name), h("dd", null, value(each))]))));
+}
+
+/** What `kinfold evaluate --save` measured, beside plain kNN. */
+function measured({ models, protocol, measured: when }) {
+  const names = [...new Set(Object.values(models).flatMap(Object.keys))];
+  const cell = (name, figure) => {
+    if (figure === undefined) return "–";
+    return name === TIME ? number(figure) : (100 * figure).toFixed(1);
+  };
+  return h("div", { class: "measured" },
+    h("div", { class: "scroll" }, h("table", null,
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, "Model"), names.map((name) => h("th", { scope: "col" }, name === TIME ? "ms a query" : name)))),
+      h("tbody", null, Object.entries(models).map(([name, figures]) => h("tr", null,
+        h("th", { scope: "row" }, name === "knn" ? "kNN" : name),
+        names.map((each) => h("td", null, cell(each, figures[each])))))))),
+    h("p", { class: "hint" }, `In percent. ${protocol}. Measured ${time(when)}.`));
 }
 
 /** What a collection is like. */
@@ -76,7 +98,8 @@ export function draw() {
     h("div", { class: "overview-head" }, h("h1", null, found.name), h("p", { class: "over" }, `version ${found.version}`)),
     facts(found),
     h("details", { class: "models-box" },
-      h("summary", null, plural(found.details.length, "model"), h("span", { class: "hint" }, found.details.map(inShort).join(", "))),
+      h("summary", null, h("span", { class: "count" }, plural(found.details.length, "model")), h("span", { class: "hint" }, found.details.map((each) => inShort(each, found)).join(", "))),
+      found.evaluation && measured(found.evaluation),
       h("ul", { class: "models" }, found.details.map((each) => model(each, each.name === found.default_model)))),
     h("section", { "aria-labelledby": "items-title" },
       h("div", { class: "column-head" },
