@@ -80,6 +80,14 @@ MaskOption = Annotated[
 ]
 
 
+def plain(value: object) -> str:
+    """A value as text that moves no cursor: names of files may hold whatever a terminal obeys."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 def wants_json_progress() -> bool:
     """Whether standard error belongs to a program that reads lines of JSON from it."""
     given = " ".join(sys.argv).replace("--progress=", "--progress ")

@@ -23,6 +23,7 @@ from cli.console import (
     bars,
     err,
     out,
+    plain,
     print_json,
 )
 from cli.folders import LabelFromOption
@@ -229,7 +230,7 @@ def wins_and_losses(plain: Measured, other: Measured, source: Source) -> None:
 
 
 def _name(source: Source, row: int) -> str:
-    return f"row {row}" if source.ids is None else str(source.ids[row])
+    return f"row {row}" if source.ids is None else plain(source.ids[row])
 
 
 def as_json(results: list[Measured], index: Index, source: Source) -> dict[str, Any]:

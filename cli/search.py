@@ -16,6 +16,7 @@ from cli.console import (
     MaskOption,
     VectorsOption,
     out,
+    plain,
     print_json,
 )
 from cli.folders import embed_picture, is_picture_file
@@ -247,8 +248,8 @@ def _show(index: Index, hits: Hits, query: int, label: str, first: int) -> None:
         table.add_column(name, overflow="ellipsis", max_width=40)
     for rank, hit in enumerate(_as_json(index, hits, query)["hits"], first):
         table.add_row(
-            str(rank), str(hit["id"]), f"{hit['score']:.4g}", f"{hit['similarity']:.4f}",
-            *(str(hit["payload"].get(name, "")) for name in names),
+            str(rank), plain(hit["id"]), f"{hit['score']:.4g}", f"{hit['similarity']:.4f}",
+            *(plain(hit["payload"].get(name, "")) for name in names),
         )  # fmt: skip
     out.print(table)
     if not hits.counts[query]:

@@ -18,9 +18,10 @@ from indexer.sources.source import Source
 from kinfold.arrays import AnyArray
 from kinfold.encoders import Encoder, embed_many
 from kinfold.errors import InputError
-from kinfold.index.extras import EncoderFile, Extras, Thumbnails
+from kinfold.index.extras import EncoderFile, Extras, Projection, Thumbnails
 from kinfold.index.files import disk_errors, hash_file
 from kinfold.progress import Progress, ProgressCallback, silent
+from kinfold.validate import row_chunks
 
 LABEL = "label"
 _BATCH = 64
@@ -169,14 +170,23 @@ def _gather(
     }
     if label_from is not None:
         columns[LABEL] = labels_from(paths, label_from)
+    projection = None if encoder.whitening is None else Projection(encoder.whitening)
     return Source(
         name=str(root),
-        vectors=vectors,
+        vectors=vectors if projection is None else _whitened(vectors, projection, place),
         ids=np.array(paths),
         columns=pa.table(columns),
         payload_names=list(columns),
-        extras=Extras(thumbnails=Thumbnails(starts, content), encoder=encoder_file(encoder)),
+        extras=Extras(Thumbnails(starts, content), encoder_file(encoder), projection),
     )
+
+
+def _whitened(vectors: AnyArray, projection: Projection, place: Path) -> AnyArray:
+    """What the encoder's own whitening makes of its vectors."""
+    whitened = _room(place, (len(vectors), projection.matrix.shape[1]), np.dtype(np.float32))
+    for piece in row_chunks(*vectors.shape):
+        whitened[piece] = projection.apply(vectors[piece])
+    return whitened
 
 
 def encoder_file(encoder: Encoder) -> EncoderFile:

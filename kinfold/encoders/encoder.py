@@ -36,6 +36,9 @@ class Encoder:
     least:
         The smallest side that a picture is needed at, here and for its thumbnail; see
         `kinfold.pictures.decode`. Gallery and queries are decoded alike.
+    whitening:
+        (d + 1, d') float32, or None: what is to become of the vectors of gallery and queries
+        alike, which `encode` gives as they are; see `kinfold.index.extras.Projection`.
     key:
         Equal where the same picture gives the same vector.
     """
@@ -49,6 +52,7 @@ class Encoder:
         self._one_by_one = self._input.shape[0] == 1
         probe = prepare(Image.new("RGB", (8, 8)), spec)
         self.dimension = int(self._run(probe[None]).shape[1])
+        self.whitening: Float32s | None = None
         self.least = max(least_side(spec), THUMBNAIL_SIDE)
         self.key = _key(spec, model)
 
@@ -162,7 +166,7 @@ def _output(session: onnxruntime.InferenceSession, spec: EncoderSpec, model: Pat
 
 
 def _key(spec: EncoderSpec, model: Path) -> str:
-    values = spec.model_dump_json(exclude={"file", "name"})
+    values = spec.model_dump_json(exclude={"file", "name", "whitening"})
     found = hashlib.sha256(f"{PREPARATION} {values} ".encode())
     with model.open("rb") as file:
         while piece := file.read(1 << 22):

@@ -65,6 +65,12 @@ class EncoderSpec(BaseModel):
         "vectors (n, d) already.",
     )
     gem_p: float = Field(3.0, gt=0, le=100, description="The exponent of pooling = gem.")
+    whitening: str | None = Field(
+        None,
+        min_length=1,
+        description="An .npz of `mean` (d,) and `matrix` (d', d), seen from the folder of the TOML "
+        "file: vectors x of length one become matrix · (x - mean).",
+    )
 
     @field_validator("std")
     @classmethod

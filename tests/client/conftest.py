@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from tiny_network import make_network
 
 import kinfold
 from benchmarks.dependability.processes import Service
+from indexer import build_collection
+from indexer.pictures import read_pictures
+from kinfold.encoders import EncoderSpec, open_encoder
 
 ROWS, DIMENSION = 200, 8
 
@@ -34,6 +39,13 @@ def data(tmp_path_factory: pytest.TempPathFactory, vectors: np.ndarray) -> Path:
     words = [f"wörd {i}" for i in range(ROWS)]
     models = {"default": kinfold.BuildConfig(), "far": kinfold.BuildConfig(alpha=0.995)}
     kinfold.build(vectors, folder / "words", ids=words, models=models)
+    for number in range(12):
+        path = folder.parent / "pictures" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (20, 12), (20 * number, 90, 255 - 20 * number)).save(path)
+    network = make_network(folder.parent / "tiny.onnx")
+    encoder = open_encoder(EncoderSpec(name="tiny", size=8), network, threads=1)
+    build_collection(read_pictures(folder.parent / "pictures", encoder).source, folder, "zoo")
     return folder
 
 

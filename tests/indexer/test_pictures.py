@@ -103,6 +103,22 @@ def test_odd_things_are_told_of_and_stop_nothing(folder: Path, encoder) -> None:
     assert "line\nbreak ünï 漢 <b>&\x1b[31m.png" in read.source.ids.tolist()
 
 
+def test_a_folder_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def closed(path):
+        if str(path).endswith("/sub"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    found, skipped = walk(folder)
+    assert [one.path for one in found] == ["a.JPG"]
+    assert [(one.path, one.reason) for one in skipped] == [
+        ("sub", "a folder that cannot be read: Permission denied")
+    ]
+
+
 def test_a_link_to_a_folder_may_be_named_itself(folder: Path, encoder, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(folder)
     assert len(read_pictures(tmp_path / "link", encoder).source) == 7
@@ -237,6 +253,35 @@ def test_a_build_and_a_rebuild(folder: Path, encoder, tmp_path: Path) -> None:
         "vectors",
     }
     assert open_index(data / "photos").extras.thumbnails.of(2) == index.extras.thumbnails.of(2)
+
+
+def test_whitening_that_came_with_the_encoder(folder: Path, tmp_path: Path) -> None:
+    make_network(tmp_path / "tiny.onnx")
+    path = tmp_path / "tiny.toml"
+    path.write_text('file = "tiny.onnx"\nsize = 8\nwhitening = "w.npz"\n')
+    mean, matrix = RNG.normal(size=5), RNG.normal(size=(3, 5))
+    np.savez(tmp_path / "w.npz", mean=mean, matrix=matrix)
+    encoder = load_encoder(path, threads=1)
+    source = read_pictures(folder, encoder, tmp_path / "c").source
+    raw = encoder.encode([Image.open(folder / "sub" / "b-4.png")])
+    np.testing.assert_allclose(source.vectors[5], matrix @ (raw[0] - mean), atol=1e-4)
+    build_collection(source, tmp_path, "c")
+    hits = open_index(tmp_path / "c").search(raw, 1, "knn")
+    assert (hits.ids[0, 0], round(float(hits.similarities[0, 0]), 4)) == ("sub/b-4.png", 1.0)
+    with pytest.raises(InputError, match="reduced already"):
+        reduce_source(source, 2)
+    for arrays, match in (
+        ({"mean": mean}, "found no matrix"),
+        ({"mean": mean, "matrix": matrix.T}, r"expected mean \(5,\) and matrix \(d', 5\)"),
+        ({"mean": mean, "matrix": matrix * np.inf}, "finite"),
+        ({"mean": np.array(list("abcde")), "matrix": matrix}, "expected numbers"),
+    ):
+        np.savez(tmp_path / "w.npz", **arrays)
+        with pytest.raises(InputError, match=match):
+            load_encoder(path)
+    (tmp_path / "w.npz").write_bytes(b"none")
+    with pytest.raises(InputError, match=r"expected an \.npz"):
+        load_encoder(path)
 
 
 # Labels
