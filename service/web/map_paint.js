@@ -1,8 +1,10 @@
 // One frame of the map.
 
-const MOST_PICTURES = 160;
-const LEAST_PICTURE = 30;
+const MOST_PICTURES = 300;
+const LEAST_PICTURE = 26;
 const MOST_PICTURE = 84;
+const HIT_PICTURE = 40;
+const NEARER = 1.3;
 const MARGIN = 60;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -78,11 +80,13 @@ export function paint(canvas, { map, view, marked, pointed, byKeys, image }) {
     const isQuery = marked.query.has(id);
     const isHit = marked.hits.has(id);
     const special = isQuery ? query : isHit ? hit : null;
-    const found = size ? image(i) : null;
-    if (found) picture(context, found, x, y, size, i === pointed ? colour("--text") : special);
+    // Hits have theirs before the others do.
+    const wide = size || (special && view.zoom > NEARER ? HIT_PICTURE : 0);
+    const found = wide ? image(i) : null;
+    if (found) picture(context, found, x, y, wide, i === pointed ? colour("--text") : special);
     else {
-      const wide = special ? radius + 2.5 : radius;
-      dot(context, x, y, i === pointed ? wide + 2 : wide, special ?? plain, i === pointed ? colour("--text") : special && colour("--surface"));
+      const round = special ? radius + 2.5 : radius;
+      dot(context, x, y, i === pointed ? round + 2 : round, special ?? plain, i === pointed ? colour("--text") : special && colour("--surface"));
     }
   }
   if (!byKeys) return;

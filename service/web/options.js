@@ -69,7 +69,7 @@ export function build() {
   const now = state();
   const columns = [["", "no groups"], ...[...info().columns.keys()].map((name) => [name, name])];
   put(by("option-form"), h("form", { class: "fields", onsubmit: (event) => event.preventDefault() },
-    numeric("kq", "Neighbours of the query", "Seeds of the diffusion; empty: as built",
+    numeric("kq", "Query neighbours", "Seeds of the diffusion; empty: as built",
       { min: 1, max: 10000, step: 1 }, Number),
     field("Seeds", select(SEEDS, now.seeds ?? "", {
       onchange: (event) => go({ seeds: event.target.value || null }),

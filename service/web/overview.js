@@ -27,7 +27,7 @@ export function chooser(collections) {
     h("ul", { class: "cards" }, collections.map((each) => h("li", null,
       h("a", { class: "collection-card", href: write({ ...START, collection: each.name }) },
         h("strong", null, each.name),
-        h("span", null, each.rows ? `${plural(each.rows, "item")}, ${each.dimension} dimensions` : each.status))))));
+        h("span", null, each.rows ? `${plural(each.rows, "item")}, ${count(each.dimension)} dimensions` : each.status))))));
 }
 
 /** A collection that cannot be searched, and why. */

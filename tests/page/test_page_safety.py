@@ -149,4 +149,5 @@ def test_a_service_that_is_gone_is_told_of(
     page.get_by_role("alert").get_by_text("No connection").wait_for()
     ending.start()
     ending.wait_until_ready()
+    page.evaluate("dispatchEvent(new Event('online'))")  # or it looks again in five seconds
     wait_for(page, "document.querySelectorAll('.alert').length === 0")
