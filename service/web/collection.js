@@ -32,10 +32,10 @@ export function close() {
 function columnsOf(names, items) {
   return new Map(names.map((name) => {
     const values = items.flatMap((item) => item.payload[name] ?? []);
-    const kinds = new Set(values.map((value) => typeof value));
+    const kinds = new Set(values.map((value) => (typeof value === "bigint" ? "number" : typeof value)));
     const kind = kinds.size === 1 && !kinds.has("object") ? [...kinds][0] : "string";
     const distinct = [...new Set(values.filter((value) => typeof value !== "object"))];
-    return [name, { name, kind: kind === "bigint" ? "number" : kind, values: distinct }];
+    return [name, { name, kind, values: distinct }];
   }));
 }
 

@@ -21,7 +21,7 @@ function ask(problem) {
       class: "stack",
       onsubmit: (event) => {
         event.preventDefault();
-        end(input.value.trim());
+        end(input.value.replace(/[^!-~]/g, ""));
       },
     },
     h("h2", { id: "key-title" }, "API key"),

@@ -23,6 +23,7 @@ import { picture } from "./pictures.js";
 const WARMING_AGAIN = 1000;
 
 let work = new AbortController();
+let searching = new AbortController();
 let asked = "";
 let looked = "";
 let again = 0;
@@ -49,7 +50,12 @@ async function open(now) {
     else overview.chooser(collections);
     return false;
   }
-  const found = await collection.load(now.collection);
+  const found = await collection.load(now.collection).catch((error) => {
+    collection.close();
+    overview.chooser(collections);
+    views(now, false);
+    throw error;
+  });
   if (state().collection !== now.collection) return false;
   if (!found.version) {
     overview.unusable(found);
@@ -85,6 +91,7 @@ function views(now, isOpen) {
 
 async function ask(now, before) {
   if (!hasQuery(now)) {
+    searching.abort();
     asked = "";
     results.clear();
     map.mark([], []);
@@ -100,15 +107,20 @@ async function ask(now, before) {
     return;
   }
   asked = question;
+  searching.abort();
+  searching = new AbortController();
   alerts.clear();
   results.wait();
   try {
-    const found = await search(now, work.signal);
+    const found = await search(now, searching.signal);
     results.draw(now, found);
+    if (found.columns.some((column) => column.version !== collection.info().version)) watch.closely();
     map.mark(found.columns.flatMap((column) => column.hits.map((hit) => hit.id)), now.id !== null ? [now.id] : now.plus);
   } catch (error) {
-    if (error.name !== "AbortError") results.clear();
-    asked = "";
+    if (asked === question) {
+      asked = "";
+      results.clear();
+    }
     throw error;
   }
 }

@@ -9,6 +9,13 @@ import { tell } from "./alerts.js";
 import { count, number, plural } from "./format.js";
 
 let shown = "";
+let isFromTile = false;
+
+/** Search from a tile; what is found has the focus then, as the tile had. */
+function pick(item) {
+  isFromTile = true;
+  goFrom(item.id);
+}
 
 /** Use a hit as an example of what is wanted, or of what is not. */
 function example(item, sign) {
@@ -26,7 +33,7 @@ function example(item, sign) {
 }
 
 export const actionsOf = (now, column) => ({
-  pick: (item) => goFrom(item.id),
+  pick,
   plus: (item) => example(item, 1),
   minus: (item) => example(item, -1),
   ...(column && canExplain(now, column) ? { explain: (item) => explain(now, column, item) } : {}),
@@ -77,6 +84,11 @@ export function draw(now, { columns, arrived }) {
   const names = looked.map((column) => column.name);
   activate(names.includes(shown) && shown !== "knn" ? shown : names[names.length - 1]);
   by("columns").removeAttribute("aria-busy");
+  if (isFromTile) {
+    scrollTo(0, 0);
+    by("columns").querySelector(".is-active .pick")?.focus({ preventScroll: true });
+    isFromTile = false;
+  }
   say(looked.map((column) => `${column.title}: ${plural(column.hits.length, "hit")}${
     column.isNew ? `, ${column.isNew} of them new` : ""}`).join("; "));
   if (arrived !== null) painted(arrived);

@@ -50,14 +50,13 @@ def test_a_hostile_file_name(open_page: Any) -> None:
     assert page.locator("img[onerror]").count() == 0
 
 
-@pytest.mark.parametrize("hash_", [
-    "#%/%E0%A4%A/x?filter=[&k=9e9&crop=a,b&min=x&m=%3Cb%3E", "#texts/search?id=%3Cscript%3E",
-    "#nothing/<script>alert(1)</script>",
-])  # fmt: skip
-def test_hostile_addresses(open_page: Any, hash_: str) -> None:
-    page = open_page(hash_, allowed=(LOADING,))
-    page.wait_for_selector(".alert.error, #overview h1, #items .tile")
-    page.wait_for_load_state("networkidle")
+def test_hostile_addresses(open_page: Any) -> None:
+    page = open_page("#%/%E0%A4%A/x?filter=[&k=9e9&crop=a,b&min=x&m=%3Cb%3E", allowed=(LOADING,))
+    page.wait_for_selector("#overview h1")
+    for hash_ in ("#texts/search?id=%3Cscript%3E", "#nothing/<script>alert(1)</script>"):
+        page.evaluate("document.querySelector('#alerts').replaceChildren()")
+        page.evaluate(f"location.hash = {hash_!r}")
+        page.wait_for_selector(".alert.error")
 
 
 def test_errors_are_said_in_words(open_page: Any) -> None:

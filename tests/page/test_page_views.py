@@ -40,6 +40,7 @@ def test_keys_alone(open_page: Any) -> None:
             break
     first = focused(page)
     assert first.startswith("1: item")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("ArrowRight")
     assert focused(page).startswith("2: item")
     page.wait_for_selector("#card:not([hidden])")
@@ -63,28 +64,25 @@ def test_keys_alone(open_page: Any) -> None:
     assert "hits" in page.locator("#said").inner_text()
 
 
-def test_the_focus_is_seen(open_page: Any) -> None:
-    page = open_page(START)
-    page.wait_for_selector(".column .tile")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-    assert outline == "solid"
-
-
-@pytest.mark.parametrize("hash_", [
-    "", "#colours/search", START, "#colours/map", "#colours/versions", "#texts/search",
-])  # fmt: skip
-def test_a_phone_needs_no_sideways_scroll(open_page: Any, hash_: str) -> None:
-    page = open_page(hash_, **PHONE)
-    page.wait_for_load_state("networkidle")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    if hash_ == START:
-        assert page.locator(".column:visible").count() == 1
-        page.locator("#switch button", has_text="kNN").click()
-        assert page.locator(".column[data-name=knn]").is_visible()
-        tool = page.locator(".column[data-name=knn] .tool").first
-        assert tool.bounding_box()["height"] >= 24
+def test_a_phone_needs_no_sideways_scroll(open_page: Any) -> None:
+    page = open_page(**PHONE)
+    seen = {
+        "": "#overview .collection-card",
+        "#colours/search": "#items .tile",
+        "#colours/map": "#map-note:not(:empty)",
+        "#colours/versions": ".is-live",
+        "#texts/search": "#items .plate",
+        START: ".column.is-active .tile",
+    }
+    for hash_, shown in seen.items():
+        page.evaluate(f"location.hash = {hash_!r}")
+        page.wait_for_selector(shown)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, hash_
+    assert page.locator(".column:visible").count() == 1
+    page.locator("#switch button", has_text="kNN").click()
+    assert page.locator(".column[data-name=knn]").is_visible()
+    tool = page.locator(".column[data-name=knn] .tool").first
+    assert tool.bounding_box()["height"] >= 24
 
 
 def _luminance(colour: str) -> float:
@@ -100,8 +98,8 @@ def _contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_can_be_told_apart(open_page: Any, scheme: str) -> None:
-    page = open_page(START, color_scheme=scheme)
-    page.wait_for_selector(".column .tile")
+    page = open_page(color_scheme=scheme)
+    page.wait_for_selector(".collection-card")
 
     def colour(name: str) -> str:
         text = page.evaluate(
@@ -213,3 +211,17 @@ def test_a_build_is_cancelled(open_page: Any, many: str) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Cancel the build").click()
     page.wait_for_selector("#build-list .is-cancelled")
     assert page.get_by_role("button", name="Try again").first.is_visible()
+
+
+def test_the_focus_stays_with_the_hits(open_page: Any) -> None:
+    page = open_page("#colours/search")
+    page.locator("#items .pick").nth(40).click()
+    page.wait_for_selector(".column .tile")
+    wait_for(page, "document.activeElement.ariaLabel?.startsWith('1: item')")
+    assert page.evaluate("scrollY") == 0
+    # Another view while a search is under way, and back: it is not lost.
+    page.evaluate("location.hash = '#colours/search?id=ColourE-1.png'")
+    page.evaluate("location.hash = '#colours/map?id=ColourE-1.png'")
+    page.evaluate("location.hash = '#colours/search?id=ColourE-1.png'")
+    wait_for(page, "document.querySelector('.column h2') && !document.querySelector('[aria-busy]')")
+    wait_for(page, "document.querySelectorAll('.column .tile').length === 48")

@@ -63,7 +63,7 @@ def test_every_address_that_needs_more_than_read_is_noted(data: Path, tmp_path: 
     with running(data, wait=False, auth="on", keys=keys, audit_log=log) as client:
         for template, methods in ADDRESSES.items():
             for method, need in methods.items():
-                path = template.format(collection="c", version="v", job="j")
+                path = template.format(collection="c", version="v", job="j", file="f.js")
                 assert client.send(method, path).status_code in (200, 401, 404, 503)
                 if need in ("write", "admin"):
                     wanted.append(f"{method} {template}")

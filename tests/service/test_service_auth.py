@@ -30,7 +30,8 @@ from service.settings import Settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 WRONG = f"kf_{'a' * 10}_{'A' * 43}"
-PARTS = {"collection": "photos", "version": "20250301T120000Z-0f3a5c9d1e2b", "job": "j1"}
+PARTS = {"collection": "photos", "version": "20250301T120000Z-0f3a5c9d1e2b", "job": "j1",
+         "file": "main.js"}  # fmt: skip
 NEEDS = [
     (method, template, need)
     for template, methods in ADDRESSES.items()
@@ -93,7 +94,8 @@ def test_patterns_find_their_own_addresses() -> None:
         assert found is not None
         assert found.template == template
         assert found.parts.items() <= PARTS.items()
-    for path in ("/", "/v1", "/v1/collections/", "/v1/collections/a/b", "/healthz/", "/docs/x",
+    for path in ("//", "/web", "/web/", "/web/a/b", "/v1",
+                 "/v1/collections/", "/v1/collections/a/b", "/healthz/", "/docs/x",
                  "/v1/collections/a/search/", "/v1/collections/{collection}x/y"):  # fmt: skip
         assert find(path) is None
 
@@ -360,7 +362,7 @@ def test_hostile_names_reach_nothing(
     """No name but one that a collection may have gets past the door, not even without keys."""
     part = quote(name, safe="%")
     method = data.draw(st.sampled_from(sorted(ADDRESSES[template])))
-    path = template.replace("{collection}", part).format(**PARTS)
+    path = template.replace("{collection}", part).replace("{file}", part).format(**PARTS)
     answer = client.send(method, path)
     assert answer.status_code < 500
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):

@@ -9,6 +9,7 @@ import pytest
 from service_client import Client, running
 
 from kinfold import InputError
+from service import web_files
 from service.page import CONTENT_SECURITY_POLICY
 from service.search import steps
 from service.security.headers import SAFE
@@ -38,6 +39,10 @@ def test_every_answer_is_safe(client: Client, monkeypatch: pytest.MonkeyPatch) -
     check(client.search("photos", id=None))
     check(client.send("PATCH", LIST))
     check(client.get("/docs"), **{"content-security-policy": CONTENT_SECURITY_POLICY})
+    for path in ("/", "/web/main.js"):
+        kept = {"content-security-policy": web_files.CONTENT_SECURITY_POLICY}
+        check(client.get(path), **kept, **{"cache-control": "no-cache"})
+    assert "unsafe" not in web_files.CONTENT_SECURITY_POLICY
     assert "script-src" not in CONTENT_SECURITY_POLICY
     assert "frame-ancestors 'none'" in CONTENT_SECURITY_POLICY
 
