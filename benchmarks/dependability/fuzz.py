@@ -157,12 +157,20 @@ def described(
                 request.pop("cookies", None)
                 if "data" in request:
                     request["content"] = request.pop("data")
+                if request.get("files"):
+                    request["files"] = [as_part(*named) for named in request["files"]]
                 request["url"] = request["url"].removeprefix("http://service")
                 learn(known, sender.send(name, **request))
 
             # Of an address that takes nothing there is nothing wrong to ask.
             with suppress(Unsatisfiable):
                 in_chunks(each, send)
+
+
+def as_part(name: str, part: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """A part of a form as a client can send it: what is neither text nor bytes as its text."""
+    content = part[1] if isinstance(part[1], (bytes, str)) else str(part[1])
+    return name, (part[0], content, *part[2:])
 
 
 def learn(known: dict[str, list[str]], response: httpx.Response | None) -> None:

@@ -21,6 +21,7 @@ from service_client import JSON, NPY, RAW, Client
 from test_service_openapi import DOCUMENT
 from test_service_search import npy
 
+from benchmarks.dependability.fuzz import as_part
 from kinfold.search.fusion import FUSIONS
 from kinfold.search.seeds import SEEDS
 from service.answers import ProblemDetails, SearchAnswer
@@ -89,6 +90,8 @@ def test_described_requests(client: Client, mode: GenerationMode) -> None:
         given.pop("cookies", None)
         if "data" in given:
             given["content"] = given.pop("data")
+        if given.get("files"):
+            given["files"] = [as_part(*named) for named in given["files"]]
         try:
             return check(client.send(given.pop("method"), given.pop("url"), **given))
         except httpx.InvalidURL:  # longer than any client would send
