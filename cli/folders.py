@@ -73,10 +73,9 @@ def read_gallery(
 ) -> Source:
     """The pictures of a folder; those that are not new come from the store."""
     with needing_images():
-        from indexer.pictures import read_pictures
-        from kinfold.encoders import load_encoder
+        from indexer.pictures import encoder_for_build, read_pictures
 
-        network = load_encoder(encoder, threads=1)
+        network = encoder_for_build(encoder, threads=1)
     begun = time.perf_counter()
     with _drawn(told) as draw:
         read = read_pictures(folder, network, store, draw, label_from=label_from, threads=threads)

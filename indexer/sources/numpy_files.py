@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -81,6 +82,23 @@ def read_npz(path: Path, wanted: Columns) -> Source:
         vectors = check_matrix(_member(path, archive, members[name], heads[name]), str(path))
         columns = {other: _member(path, archive, members[other], heads[other]) for other in others}
     return assemble(str(path), vectors, columns, wanted)
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, AnyArray]:
+    """Named arrays of an ``.npz`` file; raises `InputError` where one is missing or damaged."""
+    with reading(path, "an .npz"), zipfile.ZipFile(path) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        found = {}
+        for name in names:
+            member = members.get(name + _ENDING)
+            if member is None:
+                raise InputError(
+                    f"{path}: expected the arrays {' and '.join(names)}, found no {name}"
+                )
+            head = _member_head(path, archive, member)
+            check_memory(path, head.bytes)
+            found[name] = _member(path, archive, member, head)
+    return found
 
 
 def _others(

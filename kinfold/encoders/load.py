@@ -10,7 +10,6 @@ from pathlib import Path
 from kinfold.encoders.encoder import Encoder, open_encoder
 from kinfold.encoders.lite0 import NAME, SPEC, WEIGHTS_SHA256, make_onnx, weights_file
 from kinfold.encoders.spec import read_spec
-from kinfold.encoders.whitening import read_whitening
 from kinfold.errors import InputError, StorageError
 
 DEFAULT_ENCODER = NAME
@@ -46,10 +45,7 @@ def load_encoder(
             f"found {str(which)!r}"
         )
     spec = read_spec(path)
-    encoder = open_encoder(spec, path.parent / str(spec.file), threads=threads)
-    if spec.whitening is not None:
-        encoder.whitening = read_whitening(path.parent / spec.whitening, encoder.dimension)
-    return encoder
+    return open_encoder(spec, path.parent / str(spec.file), threads=threads)
 
 
 def default_encoder_file(cache: Path | None = None) -> Path:

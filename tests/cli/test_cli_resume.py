@@ -74,8 +74,9 @@ def test_kill_9_and_the_same_command_again(here, large, mark):
     assert library.open(large).manifest.files == reference(here)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize(
+    ("mark", "number"), zip(MARKS, (signal.SIGINT, signal.SIGTERM), strict=True)
+)
 def test_a_signal_stops_within_seconds(here, large, number, mark):
     process = start(*BUILD)
     wait_for_mark(large, mark, process)

@@ -13,7 +13,7 @@ from PIL import Image
 from tiny_network import make_network
 
 from indexer import build_collection, rebuild_source
-from indexer.pictures import labels_from, read_pictures
+from indexer.pictures import encoder_for_build, labels_from, read_pictures
 from indexer.pictures.store import STORE
 from indexer.pictures.walk import walk
 from indexer.reduction import reduce_source
@@ -261,7 +261,7 @@ def test_whitening_that_came_with_the_encoder(folder: Path, tmp_path: Path) -> N
     path.write_text('file = "tiny.onnx"\nsize = 8\nwhitening = "w.npz"\n')
     mean, matrix = RNG.normal(size=5), RNG.normal(size=(3, 5))
     np.savez(tmp_path / "w.npz", mean=mean, matrix=matrix)
-    encoder = load_encoder(path, threads=1)
+    encoder = encoder_for_build(path, threads=1)
     source = read_pictures(folder, encoder, tmp_path / "c").source
     raw = encoder.encode([Image.open(folder / "sub" / "b-4.png")])
     np.testing.assert_allclose(source.vectors[5], matrix @ (raw[0] - mean), atol=1e-4)
@@ -278,10 +278,10 @@ def test_whitening_that_came_with_the_encoder(folder: Path, tmp_path: Path) -> N
     ):
         np.savez(tmp_path / "w.npz", **arrays)
         with pytest.raises(InputError, match=match):
-            load_encoder(path)
+            encoder_for_build(path)
     (tmp_path / "w.npz").write_bytes(b"none")
     with pytest.raises(InputError, match=r"expected an \.npz"):
-        load_encoder(path)
+        encoder_for_build(path)
 
 
 # Labels

@@ -39,7 +39,8 @@ def service(place: Path) -> Iterator[Service]:
         yield running
 
 
-@pytest.fixture(scope="session")
+# Not of the session: while it runs, Playwright keeps an event loop in this thread.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     path = chromium()
     if path is None:

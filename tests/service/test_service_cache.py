@@ -256,7 +256,9 @@ def test_redis_goes_and_comes_back(data: Path, redis: RedisServer) -> None:
         for number in range(50):
             assert ask(client, id=number).status_code == 200
         state = until(lambda: degraded(client))
-        assert state["reasons"] == ["Redis: it cannot be reached"]
+        # Which of the two a busy machine sees first is its own business.
+        reasons = (["Redis: it cannot be reached"], ["Redis: it does not answer in time"])
+        assert state["reasons"] in reasons
         assert 'kinfold_redis_away{redis="Redis"} 1.0' in client.get("/metrics").text
         start = time.perf_counter()
         for number in range(50):
