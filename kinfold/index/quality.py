@@ -28,7 +28,8 @@ class Evaluation(BaseModel):
     queries: int = Field(ge=1)
     items: int = Field(ge=1)
     models: dict[str, dict[str, float]] = Field(
-        description="Figures by model, from 0 to 1; knn is plain nearest neighbours."
+        description="Figures by model: of quality from 0 to 1, and ms_per_query; knn is plain "
+        "nearest neighbours."
     )
 
 
