@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from indexer.pictures.labels import labels_from
 from indexer.sources import Source
+from indexer.sources.labels import labels_from
 from kinfold.arrays import AnyArray, Bools
 from kinfold.errors import InputError
 from kinfold.pipeline import build

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from indexer.pictures.labels import labels_from
 from indexer.pictures.store import STORE, Embedded, Store
 from indexer.pictures.walk import Found, Skipped, walk
+from indexer.sources.labels import labels_from
 from indexer.sources.source import Source
 from kinfold.arrays import AnyArray
 from kinfold.encoders import Encoder, embed_many

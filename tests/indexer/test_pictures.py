@@ -13,11 +13,12 @@ from PIL import Image
 from tiny_network import make_network
 
 from indexer import build_collection, rebuild_source
-from indexer.pictures import encoder_for_build, labels_from, read_pictures
+from indexer.pictures import encoder_for_build, read_pictures
 from indexer.pictures.store import STORE
 from indexer.pictures.walk import walk
 from indexer.reduction import reduce_source
 from indexer.sources import Source
+from indexer.sources.labels import labels_from
 from kinfold import open as open_index
 from kinfold.encoders import EncoderSpec, default_encoder_file, load_encoder, open_encoder
 from kinfold.encoders.lite0 import SPEC

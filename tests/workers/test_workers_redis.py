@@ -61,7 +61,7 @@ def values(redis: RedisServer) -> Iterator[tuple[str, bytes]]:
         elif kind == b"stream":
             for _, fields in client.xrange(key):
                 yield from ((f"{name} {f.decode()}", value) for f, value in fields.items())
-        else:
+        elif kind != b"none":  # which is what has gone since it was listed
             raise AssertionError(f"{name} is a {kind!r}")
 
 
