@@ -15,7 +15,7 @@ settings.register_profile(
     "kinfold",
     deadline=None,
     derandomize=_examples is None,
-    max_examples=int(_examples or 30),
+    max_examples=int(_examples or 20),
     database=None,
 )
 settings.load_profile("kinfold")

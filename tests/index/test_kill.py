@@ -132,13 +132,13 @@ def test_killed_at_random_moments(killer):
     old = live(path).name
     delays = random.Random(5)
     remains = 0
-    for _ in range(30):
+    for _ in range(20):
         assert run(path.name, "after", delays.uniform(0.0, 0.3))[0] == signal.SIGKILL
         check_after_kill(path, old)
         found = list((path / VERSIONS).glob(".building-*"))
         assert len(found) <= 1, "each build sweeps what the one before it left"
         remains += len(found)
     assert live(path).name != old
-    assert remains > 5
+    assert remains > 3
     kinfold.build(np.eye(12), path)
     assert not list((path / VERSIONS).glob(".building-*"))

@@ -33,7 +33,7 @@ collections = st.sampled_from(["photos", "words", "parts", "several"])
 ANSWER, PROBLEM = TypeAdapter(SearchAnswer), TypeAdapter(ProblemDetails)
 
 # A slow machine gets through fewer cases, not into a failure.
-SECONDS = 6.0
+SECONDS = 4.0
 CHUNK = 100
 
 # No shrinking: a failing request is small enough, and the time is better spent on more of them.

@@ -30,7 +30,7 @@ from kinfold.index.publish import VERSIONS, point_at
 from service import collections
 from service.search import steps
 
-SWAPS = 20
+SWAPS = 12
 
 
 @contextmanager
