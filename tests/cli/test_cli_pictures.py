@@ -17,6 +17,8 @@ from PIL import Image
 from tiny_network import make_network
 
 import kinfold as library
+from indexer import build_collection
+from indexer.pictures import encoder_for_build, read_pictures
 
 LABELS = 6
 EACH = 5
@@ -42,6 +44,11 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(place):
+    """The data folder, with the collection photos as the command line would have built it."""
+    path = place / "data" / "photos"
+    encoder = encoder_for_build(place / "tiny.toml", threads=1)
+    source = read_pictures(place / "photos", encoder, path, label_from="name").source
+    build_collection(source, place / "data", "photos")
     return place / "data"
 
 
@@ -56,8 +63,12 @@ def build(kinfold, place, data):
     return run
 
 
-def test_a_folder_becomes_a_collection(build, data):
-    outcome = build("--label-from", "name")
+def test_a_folder_becomes_a_collection(kinfold, place, tmp_path):
+    data = tmp_path / "data"
+    outcome = kinfold(
+        "build", place / "photos", "--data", data, "--collection", "photos",
+        "--encoder", place / "tiny.toml", "--label-from", "name",
+    )  # fmt: skip
     assert outcome.code == 0
     assert "30 pictures by tiny: 31 new" in outcome.err
     assert "skipped: 1\n  'bad\\n\\x1b[31m.png': expected a jpg" in outcome.err
@@ -120,6 +131,7 @@ def test_search_by_a_picture_and_by_a_part_of_one(kinfold, place, data):
     ],
 )
 def test_queries_that_cannot_be(kinfold, place, data, words, says):
+    Image.new("RGB", (60, 20)).save(place / "both.png")
     words = [place / word if word.endswith(".png") else word for word in words]
     outcome = kinfold("search", *words, "--data", data, "--collection", "photos")
     assert outcome.code == 2
@@ -127,6 +139,7 @@ def test_queries_that_cannot_be(kinfold, place, data, words, says):
 
 
 def test_options_of_the_other_kind_of_source(kinfold, place, data, tmp_path):
+    Image.new("RGB", (60, 20)).save(place / "both.png")
     np.save(tmp_path / "v.npy", np.eye(5))
     where = ["--data", tmp_path, "--collection", "c"]
     for words, says in (
