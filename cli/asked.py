@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from cli.folders import is_folder, read_queries
-from cli.hold_out import LABEL, holding_out, labels_of_ids
+from cli.hold_out import holding_out, labels_of_ids
 from cli.measure import Scorer, by_camera, by_ground_truth, by_labels
 from indexer import read_source
 from indexer.sources import Columns, Source
+from indexer.sources.names import LABEL
 from kinfold.arrays import AnyArray
 from kinfold.errors import InputError
 from kinfold.evaluate import load_ground_truth
@@ -109,14 +110,15 @@ def ask(
             _pictures(index.extras, np.flatnonzero(held.mask)),
             _pictures(index.extras, np.flatnonzero(~held.mask)),
         )
-    gallery = None if label_from is None else labels_of_ids(index, label_from)
+    gallery = None
     if is_folder(queries):
+        gallery = None if label_from is None else labels_of_ids(index, label_from)
         source = read_queries(queries, index, label_from or "name", progress)
         label = label or LABEL
+    elif label_from is not None:
+        raise InputError("--label-from: says nothing about a file of vectors; use --label")
     else:
         source = read_source(queries, columns)
-        if label_from is not None:
-            raise InputError("--label-from: says nothing about a file of vectors; use --label")
     if query_mask is not None:
         source = source.where(source.mask(query_mask))
     protocol = f"{len(source):,} queries of {Path(queries).name}"

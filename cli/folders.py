@@ -116,14 +116,6 @@ def encoder_of(index: Index, threads: int | None = None) -> Encoder:
         return open_encoder(EncoderSpec.model_validate(file.spec), file.model, threads=threads)
 
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-
-
-def is_picture_file(name: str) -> bool:
-    """Whether a query is a picture, by its ending; without the extra that reads it, too."""
-    return name.lower().endswith(_ENDINGS)
-
-
 def embed_picture(index: Index, name: str, crop: str | None) -> Float32s:
     """(1, d) the vector of a picture, or of a part of it, by the encoder of an index."""
     encoder = encoder_of(index)

@@ -17,14 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from indexer.sources import Source
-from indexer.sources.labels import labels_from
+from indexer.sources.names import LABEL, labels_from
 from kinfold.arrays import AnyArray, Bools
 from kinfold.errors import InputError
 from kinfold.pipeline import build
 from kinfold.progress import ProgressCallback
 from kinfold.search import Index
-
-LABEL = "label"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from kinfold.evaluate import (
 from kinfold.progress import Progress, ProgressCallback
 from kinfold.search import Index
 from kinfold.search.fusion import Fusion
-from kinfold.validate import as_queries
 
 FULL_RANKING = 20_000
 """Galleries up to this size are ranked whole."""
@@ -70,7 +69,7 @@ def check_queries(index: Index, queries: AnyArray, name: str) -> None:
     if queries.shape[0] == 0:
         raise InputError(f"{name}: expected at least one query, found none")
     try:
-        as_queries(queries, index.dimension, index.manifest.metric == "cosine")
+        index.checked(queries)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
 

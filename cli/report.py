@@ -21,6 +21,7 @@ from cli.plots import draw_evaluation
 from cli.report_page import Grid, report_html
 from indexer import collection_path
 from indexer.sources import Columns
+from indexer.sources.names import LABEL
 from kinfold.errors import InputError, StorageError
 from kinfold.progress import silent
 
@@ -94,7 +95,7 @@ def _page(collection: str, asked: Asked, results: list[Measured], shown: int) ->
         return None if content is None else data_url(content)
 
     grid = Grid(
-        query_labels=source.column(asked.label or "label"),
+        query_labels=source.column(asked.label or LABEL),
         gallery_labels=asked.labels(),
         rankings={r.model: rank(index, source.vectors, r.model, depth, silent) for r in results},
         query_picture=lambda row: picture(asked.query_picture(row)),

@@ -19,10 +19,11 @@ from cli.console import (
     plain,
     print_json,
 )
-from cli.folders import embed_picture, is_picture_file
+from cli.folders import embed_picture
 from cli.measure import check_queries
 from indexer import collection_path, read_source
 from indexer.sources import Columns
+from indexer.sources.names import is_picture
 from kinfold.errors import InputError
 from kinfold.search import Filter, Hits, Index, read_filter
 from kinfold.search.fusion import FUSIONS, Fusion
@@ -129,8 +130,8 @@ def search(
             "search: expected one of a file of queries, --id and --positive, "
             f"found {'several' if sum(given) else 'none'}"
         )
-    is_picture = queries is not None and is_picture_file(queries)
-    if crop is not None and not is_picture:
+    by_picture = queries is not None and is_picture(queries)
+    if crop is not None and not by_picture:
         raise InputError("--crop: expected a picture as the query, of which it names a part")
     if negative and not positive:
         raise InputError("--negative: expected --positive with it, found none")
@@ -151,7 +152,7 @@ def search(
         names = [_as_id("--id", text, index) for text in id or []]
         hits = index.search_by_id(names, k, asked, **options)
         labels = [str(name) for name in names]
-    elif is_picture:
+    elif by_picture:
         hits = index.search(embed_picture(index, queries, crop), k, asked, **options)
         labels = [queries]
     else:

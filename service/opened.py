@@ -72,7 +72,7 @@ def warm_up(index: Index) -> None:
                 index.explain(probe, first, model)
         for fusion in FUSIONS:
             index.search(probe, k, index.models, k_q=1, fusion=fusion)
-    _WARMED.add(kind)
+        _WARMED.add(kind)
 
 
 def _kind(index: Index) -> Hashable:

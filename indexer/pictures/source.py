@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from indexer.pictures.store import STORE, Embedded, Store
+from indexer.pictures.encoders import encoder_file
+from indexer.pictures.store import STORE, Embedded, Store, known_in
 from indexer.pictures.walk import Found, Skipped, walk
-from indexer.sources.labels import labels_from
+from indexer.sources.names import LABEL, labels_from
 from indexer.sources.source import Source
 from kinfold.arrays import AnyArray
 from kinfold.encoders import Encoder, embed_many
 from kinfold.errors import InputError
-from kinfold.index.extras import EncoderFile, Extras, Projection, Thumbnails
-from kinfold.index.files import disk_errors, hash_file
+from kinfold.index.extras import Extras, Projection, Thumbnails
+from kinfold.index.files import disk_errors
 from kinfold.progress import Progress, ProgressCallback, silent
 from kinfold.validate import row_chunks
 
-LABEL = "label"
 _BATCH = 64
 _IN_MEMORY = 1 << 30
 
@@ -100,14 +101,10 @@ def read_pictures(
 def count_new(folder: str | Path, encoder: Encoder, store: Path) -> tuple[int, int]:
     """How many pictures a folder has, and how many of them a build would embed."""
     found, _ = walk(Path(folder))
-    if not (store / STORE).exists():
-        return len(found), len(found)
-    with Store(store / STORE, encoder.key) as kept:
-        return len(found), len(_new(found, kept))
+    return len(found), len(_new(found, known_in(store / STORE, encoder.key)))
 
 
-def _new(found: Sequence[Found], kept: Store) -> list[Found]:
-    known = kept.known()
+def _new(found: Sequence[Found], known: Mapping[str, tuple[int, int]]) -> list[Found]:
     return [one for one in found if known.get(one.path) != one.stamp]
 
 
@@ -120,7 +117,7 @@ def _embed(
     threads: int | None,
 ) -> int:
     """Embed what the store does not know; returns how many."""
-    todo = _new(found, kept)
+    todo = _new(found, kept.known())
     batch: list[Embedded] = []
     try:
         for done in embed_many(encoder, [root / one.path for one in todo], workers=threads):
@@ -189,12 +186,6 @@ def _whitened(vectors: AnyArray, projection: Projection, place: Path) -> AnyArra
     return whitened
 
 
-def encoder_file(encoder: Encoder) -> EncoderFile:
-    """The encoder as an index keeps it."""
-    spec = encoder.spec.model_dump(mode="json", exclude={"file", "whitening"})
-    return EncoderFile(encoder.model, hash_file(encoder.model), spec)
-
-
 def _room(place: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> AnyArray:
     """An array: in memory, or where it is large in a file that nobody else sees."""
     size = int(np.prod(shape)) * dtype.itemsize
@@ -204,8 +195,9 @@ def _room(place: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> A
         disk_errors(place, "gathering vectors of pictures"),
         tempfile.TemporaryFile(dir=place) as file,
     ):
-        # Gone from the folder already; and from the disk once the map is.
-        file.truncate(size)
+        # Gone from the folder already; and from the disk once the map is. Reserved, since what
+        # a full disk does to a map is to end the process.
+        os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, dtype, "r+", shape=shape)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -63,13 +63,16 @@ class Store:
 
     def __init__(self, path: Path, encoder: str) -> None:
         self._path = path
-        try:
-            self._base = self._open(encoder)
-        except sqlite3.DatabaseError:
-            # Damaged: what it held is found again.
-            for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-                file.unlink(missing_ok=True)
-            with self._errors():
+        with self._errors():
+            try:
+                self._base = self._open(encoder)
+            except sqlite3.OperationalError:
+                # It is in use, or the disk is full: that is no damage.
+                raise
+            except sqlite3.DatabaseError:
+                # What it held is found again.
+                for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+                    file.unlink(missing_ok=True)
                 self._base = self._open(encoder)
 
     def __enter__(self) -> Self:
@@ -143,7 +146,7 @@ class Store:
             base.execute("PRAGMA journal_mode = WAL")
             base.execute("PRAGMA synchronous = NORMAL")
             base.executescript(_TABLES)
-            wanted = {"layout": _LAYOUT, "encoder": encoder}
+            wanted = _about(encoder)
             if dict(base.execute("SELECT name, value FROM about")) != wanted:
                 with base:
                     base.execute("DELETE FROM about")
@@ -163,3 +166,22 @@ class Store:
                 f"{self._path}: cannot be read or written: {error}; free some space, or remove the "
                 "file: what it holds is made again"
             ) from None
+
+
+def known_in(path: Path, encoder: str) -> dict[str, tuple[int, int]]:
+    """The stamps of a store of this encoder, as `Store.known`; changes nothing.
+
+    Empty where there is no store, or one that a build would begin anew.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as base:
+            if dict(base.execute("SELECT name, value FROM about")) != _about(encoder):
+                return {}
+            rows = base.execute("SELECT path, size, mtime_ns FROM pictures")
+            return {name: (size, mtime) for name, size, mtime in rows}
+    except sqlite3.Error:
+        return {}
+
+
+def _about(encoder: str) -> dict[str, str]:
+    return {"layout": _LAYOUT, "encoder": encoder}

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.sources.names import is_picture
 from kinfold.errors import InputError
-from kinfold.pictures import KINDS
 
 _DEEPEST = 64
 """Folders inside folders; deeper than anybody puts pictures."""
@@ -87,17 +87,17 @@ def _sort(
     skipped: list[Skipped],
 ) -> None:
     """Put an entry where it belongs."""
-    is_picture = os.path.splitext(entry.name)[1].lower() in KINDS  # noqa: PTH122
+    wanted = is_picture(entry.name)
     try:
         if entry.is_symlink():
-            if is_picture or entry.is_dir():
+            if wanted or entry.is_dir():
                 skipped.append(Skipped(path, "a link, which is not followed"))
         elif entry.is_dir(follow_symlinks=False):
             if depth >= _DEEPEST:
                 skipped.append(Skipped(path, f"a folder more than {_DEEPEST} folders deep"))
             else:
                 folders.append((path, depth + 1))
-        elif is_picture:
+        elif wanted:
             path.encode()
             if entry.is_file(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)

@@ -2,11 +2,9 @@
 
 from kinfold.pictures.decode import MOST_BYTES, MOST_PIXELS, decode, open_picture
 from kinfold.pictures.errors import PictureError
-from kinfold.pictures.kinds import KINDS
 from kinfold.pictures.shapes import crop, thumbnail
 
 __all__ = [
-    "KINDS",
     "MOST_BYTES",
     "MOST_PIXELS",
     "PictureError",

@@ -18,10 +18,12 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kinfold.pictures.errors import PictureError
-from kinfold.pictures.kinds import FORMATS
 
 # Of tags that make no sense, for one; what matters is an exception.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""As Pillow calls them. No others are tried: each decoder is one more that may have holes."""
 
 MOST_PIXELS = 100_000_000
 """Width times height."""
@@ -83,12 +85,12 @@ def decode_sized(
         raise PictureError(
             f"{name}: expected at most {MOST_BYTES >> 20} MB, found {len(content) >> 20} MB"
         )
-    with _hostile(name, content), Image.open(BytesIO(content), formats=FORMATS) as image:
+    with _hostile(name, content), Image.open(BytesIO(content), formats=_FORMATS) as image:
         width, height = image.size
         if width * height > most_pixels or max(width, height) > _MOST_SIDE:
             raise PictureError(
-                f"{name}: expected at most {most_pixels / 1e6:g} million pixels, "
-                f"found {width} × {height}"
+                f"{name}: expected at most {most_pixels / 1e6:g} million pixels, and "
+                f"{_MOST_SIDE} a side, found {width} × {height}"
             )
         if least is not None and image.format == "JPEG":
             image.draft("RGB", (2 * least, 2 * least))

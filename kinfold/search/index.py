@@ -114,8 +114,18 @@ class Index:
         """The user's ids of gallery positions, same shape."""
         return self._stored.ids.of(positions)
 
+    def checked(self, queries: AnyArray | Sequence[float]) -> Float32s:
+        """Queries, (m, d) or (m, d'), as a search takes them: (m, d) float32; errors as there."""
+        return self._reader.queries(queries)
+
     def reduced(self, vectors: AnyArray) -> Float32s:
-        """(m, d) of (m, d') vectors, where the index has reduced the dimension of its own."""
+        """(m, d) of (m, d') vectors, where the index has reduced the dimension of its own.
+
+        Raises
+        ------
+        InputError
+            It has not, or these are none, or not d' long.
+        """
         return self._reader.reduced(vectors)
 
     def matching(self, filter: FilterLike | None) -> UInt32s:

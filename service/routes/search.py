@@ -72,7 +72,8 @@ async def search_collection(request: Request, collection: CollectionName) -> Res
         service.pool.refuse_if_full(patience)
     body = await read_body(request, service.settings.max_body_bytes)
     started = time.perf_counter()
-    cache = service.cache if len(body) <= LONGEST_BODY else None
+    # A form is never sent twice in the same bytes: what parts its parts is drawn each time.
+    cache = service.cache if len(body) <= LONGEST_BODY and kind != "form" else None
     key = b""
     if cache is not None:
         key = answer_key(
@@ -94,8 +95,8 @@ async def search_collection(request: Request, collection: CollectionName) -> Res
         if kind == "form":
             content_type = request.headers["content-type"]
             return search.prepare_picture(
-                opened, body, content_type, service.encoders, service.settings, started, stages,
-                wanted,
+                opened, body, content_type, parameters, service.encoders, service.settings,
+                started, stages, wanted,
             )  # fmt: skip
         return search.prepare(
             opened, kind, body, parameters, service.settings, started, stages, wanted

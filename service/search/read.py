@@ -28,12 +28,7 @@ def read(
     dimension = collection.index.dimension
     if kind in ("json", "msgpack"):
         options = parse_body(body, kind)
-        if parameters:
-            raise ProblemError(
-                INVALID_REQUEST,
-                "query parameters go with raw bodies only; put them into the body",
-                found=parameters[0][0],
-            )
+        no_parameters(parameters)
         if options.positive is not None:
             return Search(None, [], options, options.positive, options.negative or ())
         values = options.vector if options.vector is not None else options.vectors
@@ -47,6 +42,16 @@ def read(
     raw_options = parse_parameters(parameters)
     values = from_raw(body, dimension) if kind == "raw" else from_npy(body)
     return Search(_fitting(values, collection.index, settings.max_batch), [], raw_options)
+
+
+def no_parameters(parameters: Sequence[tuple[str, str]]) -> None:
+    """Refuse a query string that goes with a body which has its own options."""
+    if parameters:
+        raise ProblemError(
+            INVALID_REQUEST,
+            "query parameters go with raw bodies only; put them into the body",
+            found=parameters[0][0],
+        )
 
 
 def by_picture(

@@ -14,7 +14,7 @@ from service.search.batch import Waiting, answer_all, group_key
 from service.search.check import check
 from service.search.picture import read_form
 from service.search.question import Search
-from service.search.read import by_picture, read
+from service.search.read import by_picture, no_parameters, read
 from service.settings import Settings
 from service.stages import Stages
 
@@ -46,6 +46,7 @@ def prepare_picture(
     collection: OpenCollection,
     body: bytearray,
     content_type: str,
+    parameters: Sequence[tuple[str, str]],
     encoders: Encoders,
     settings: Settings,
     started: float,
@@ -54,6 +55,7 @@ def prepare_picture(
 ) -> Grouped:
     """The same for a search by a picture, which is looked at after its options are."""
     begin = stages.add("wait", started)
+    no_parameters(parameters)
     content, options = read_form(body, content_type)
     stand_in = np.zeros((1, collection.index.dimension), np.float32)
     check(Search(stand_in, [], options), collection, settings)

@@ -171,6 +171,9 @@ def test_reduced_vectors(kinfold, build, place, data):
         "--json", "-k", "1",
     )  # fmt: skip
     assert json.loads(outcome.out)["results"][0]["hits"][0]["similarity"] > 0.999
+    where = ["--data", data, "--collection", "photos", "--json"]
+    outcome = kinfold("evaluate", place / "photos", "--label-from", "name", *where)
+    assert json.loads(outcome.out)["models"]["knn"]["P@1"] == 1
     assert build("--label-from", "name").code == 0
 
 
@@ -201,6 +204,7 @@ def test_queries_from_a_folder(kinfold, place, data):
     [
         ([], "expected queries, or --hold-out N without them, found neither"),
         (["q.npz", "--hold-out", "2"], "found both"),
+        (["q.npz", "--label-from", "name"], "--label-from: says nothing about a file of vectors"),
         (["--hold-out", "0", "--label", "label"], "--hold-out: expected at least 1"),
         (["--hold-out", "2"], "expected --label COLUMN, or --label-from"),
         (["--hold-out", "2", "--label", "a", "--label-from", "name"], "found both"),

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import os
+import resource
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 from tiny_network import make_network
 
 from indexer import build_collection, rebuild_source
 from indexer.pictures import encoder_for_build, read_pictures
+from indexer.pictures import source as source_module
+from indexer.pictures import store as store_module
+from indexer.pictures.source import count_new
 from indexer.pictures.store import STORE
 from indexer.pictures.walk import walk
 from indexer.reduction import reduce_source
 from indexer.sources import Source
-from indexer.sources.labels import labels_from
+from indexer.sources.names import labels_from
 from kinfold import open as open_index
 from kinfold.encoders import EncoderSpec, default_encoder_file, load_encoder, open_encoder
 from kinfold.encoders.lite0 import SPEC
-from kinfold.errors import InputError
+from kinfold.errors import InputError, StorageError
 
 RNG = np.random.default_rng(2)
 
@@ -191,6 +198,79 @@ def test_a_damaged_store_is_made_again(folder: Path, encoder, tmp_path: Path) ->
     read_pictures(folder, encoder, tmp_path)
     (tmp_path / STORE).write_bytes(b"no database at all, and longer than its header" * 40)
     assert read_pictures(folder, encoder, tmp_path).embedded == 7
+
+
+def test_a_store_that_is_in_use_is_no_damage(
+    folder: Path, encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_pictures(folder, encoder, tmp_path)
+    monkeypatch.setattr(store_module, "_PATIENCE_SECONDS", 0.1)
+    with closing(sqlite3.connect(tmp_path / STORE)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        picture(folder / "new.png", 77)
+        with pytest.raises(StorageError, match="database is locked"):
+            read_pictures(folder, encoder, tmp_path)
+        other.rollback()
+    assert read_pictures(folder, encoder, tmp_path).embedded == 1
+
+
+def test_counting_what_is_new_changes_nothing(folder: Path, encoder, tmp_path: Path) -> None:
+    store = tmp_path / "c"
+    assert count_new(folder, encoder, store) == (7, 7)
+    assert not store.exists()
+    read_pictures(folder, encoder, store)
+    other = open_encoder(EncoderSpec(name="o", size=40, output="pool"), encoder.model, threads=1)
+    assert count_new(folder, other, store) == (7, 7)
+    picture(folder / "new.png", 77)
+    assert count_new(folder, encoder, store) == (8, 1)
+    assert read_pictures(folder, encoder, store).embedded == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_disk_that_is_full(folder: Path, encoder, tmp_path: Path) -> None:
+    """What was embedded is kept, and the same again goes on once there is room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=True)
+    try:
+        for number in range(90):
+            picture(folder / f"n-{number}.png", number + 100, (200, 200))
+        with pytest.raises(StorageError, match="free some space"):
+            read_pictures(folder, encoder, disk / "c")
+        subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
+        read = read_pictures(folder, encoder, disk / "c")
+        assert len(read.source) == 97
+        assert (read.source.vectors == read_pictures(folder, encoder).source.vectors).all()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_large_arrays_take_their_room_before_they_are_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "_IN_MEMORY", 100)
+    room = source_module._room(tmp_path, (50, 10), np.dtype(np.float32))
+    assert isinstance(room, np.memmap)
+    assert list(tmp_path.iterdir()) == []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        with pytest.raises(StorageError):
+            source_module._room(tmp_path, (1 << 20, 10), np.dtype(np.float32))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_network_in_several_files_is_refused(tmp_path: Path) -> None:
+    model = onnx.load(make_network(tmp_path / "whole.onnx"))
+    onnx.save(
+        model, tmp_path / "parts.onnx", save_as_external_data=True, size_threshold=0,
+        location="parts.data",
+    )  # fmt: skip
+    (tmp_path / "parts.toml").write_text('file = "parts.onnx"\nsize = 8\n')
+    assert load_encoder(tmp_path / "parts.toml").dimension == 5
+    with pytest.raises(InputError, match="expected a network in one file"):
+        encoder_for_build(tmp_path / "parts.toml")
 
 
 class StopError(Exception):

@@ -158,7 +158,9 @@ def test_a_picture_that_claims_900_million_pixels() -> None:
 
 
 def test_a_picture_just_over_the_limit() -> None:
-    refused(png(10_001, 10_000, b""), "at most 100 million pixels, found 10001 × 10000")
+    found = "at most 100 million pixels, and 65535 a side, found"
+    refused(png(10_001, 10_000, b""), f"{found} 10001 × 10000")
+    refused(png(70_000, 10, b""), f"{found} 70000 × 10")
 
 
 def test_a_bomb_in_a_text_chunk() -> None:

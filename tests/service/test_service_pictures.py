@@ -131,6 +131,13 @@ def test_turned_as_its_camera_said(client: Client) -> None:
         assert {hit["payload"]["label"] for hit in found} == {name}
 
 
+def test_no_query_string_and_no_cache(client: Client) -> None:
+    files = {"image": ("x.png", as_bytes(picture(COLOURS["red"], 3)), "image/png")}
+    path = "/v1/collections/photos/search"
+    problem(client.send("POST", f"{path}?k=3", files=files), 422, "invalid-request")
+    assert client.send("POST", path, files=files).headers["x-cache"] == "off"
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

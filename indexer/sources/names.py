@@ -1,4 +1,4 @@
-"""Labels from the names of files: what many sets of pictures have instead of a table."""
+"""What names of files say: that they are pictures, and of what; no picture is looked at here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from collections.abc import Sequence
 
 from kinfold.errors import InputError
 
+LABEL = "label"
+"""The column that labels from names are kept in."""
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _NUMBERED = re.compile(r"(.*?)[ _.-]*\d*", re.DOTALL)
 _MOST_PATTERN = 200
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file may be a picture, by its ending; which kind it is of, its content says."""
+    return name.lower().endswith(_ENDINGS)
 
 
 def labels_from(paths: Sequence[str], how: str) -> list[str]:
