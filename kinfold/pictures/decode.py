@@ -52,7 +52,8 @@ def decode(
     content:
         The bytes of a jpg, png, webp, gif, bmp or tiff file.
     most_pixels:
-        A larger picture is refused, before it is decoded.
+        More are not decoded: a picture that would have more is refused before it is. One of more
+        than `MOST_PIXELS` is refused in any case.
     least:
         The smallest side that is needed: a large JPEG is then decoded at a fraction of its size,
         none of whose sides is below twice this. None: exactly.
@@ -87,17 +88,23 @@ def decode_sized(
         )
     with _hostile(name, content), Image.open(BytesIO(content), formats=_FORMATS) as image:
         width, height = image.size
-        if width * height > most_pixels or max(width, height) > _MOST_SIDE:
-            raise PictureError(
-                f"{name}: expected at most {most_pixels / 1e6:g} million pixels, and "
-                f"{_MOST_SIDE} a side, found {width} × {height}"
-            )
+        _check(name, (width, height), MOST_PIXELS)
         if least is not None and image.format == "JPEG":
             image.draft("RGB", (2 * least, 2 * least))
+        _check(name, image.size, most_pixels)
         image.load()
-        upright = ImageOps.exif_transpose(image)
         lies = image.getexif().get(_ORIENTATION) in _LYING
-        return _in_eight_bits(upright), (height, width) if lies else (width, height)
+        # In place: a copy of a large picture is some hundred megabytes.
+        ImageOps.exif_transpose(image, in_place=True)
+        return _in_eight_bits(image), (height, width) if lies else (width, height)
+
+
+def _check(name: str, size: tuple[int, int], most_pixels: int) -> None:
+    if size[0] * size[1] > most_pixels or max(size) > _MOST_SIDE:
+        raise PictureError(
+            f"{name}: expected at most {most_pixels / 1e6:g} million pixels, and {_MOST_SIDE} a "
+            f"side, found {size[0]} × {size[1]}"
+        )
 
 
 def open_picture(
@@ -147,13 +154,13 @@ def _in_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         return _of_values(_to_eight_bits(np.asarray(image, dtype=np.float64)))
     if image.has_transparency_data:
-        clear = image.convert("RGBA")
+        clear = image if image.mode == "RGBA" else image.convert("RGBA")
         ground = Image.new("RGB", image.size, _WHITE)
         ground.paste(clear, mask=clear.getchannel("A"))
         return ground
-    if image.mode in ("1", "L") or (image.mode == "P" and _has_grey_palette(image)):
-        return image.convert("L")
-    return image.convert("RGB")
+    grey = image.mode in ("1", "L") or (image.mode == "P" and _has_grey_palette(image))
+    wanted = "L" if grey else "RGB"
+    return image if image.mode == wanted else image.convert(wanted)
 
 
 def _has_grey_palette(image: Image.Image) -> bool:

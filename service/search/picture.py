@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from kinfold.encoders import Encoder
 
 _PARTS = ("image", "options")
-_MOST_PARTS = 2
+MOST_PIXELS = 50_000_000
+"""Of what is decoded: up to 0.45 GB, in every thread at once if somebody wants to harm."""
 _MOST_HEADER_BYTES = 4096
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{1,70}")
 
@@ -48,7 +49,8 @@ def embed(encoder: Encoder, content: bytes, options: PictureOptions) -> Float32s
 
     try:
         # Of a part every pixel counts; the whole is decoded as those of the gallery were.
-        picture = decode(content, least=encoder.least if options.crop is None else None)
+        least = encoder.least if options.crop is None else None
+        picture = decode(content, most_pixels=MOST_PIXELS, least=least)
         if options.crop is not None:
             left, top, right, bottom = options.crop
             picture = crop(picture, (left, top, right, bottom))

@@ -131,6 +131,9 @@ def test_a_large_jpeg_is_decoded_small_where_that_will_do() -> None:
     assert decode(content).size == (1600, 1200)
     assert decode(content, least=224).size == (800, 600)
     assert decode(content, least=900).size == (1600, 1200)
+    assert decode(content, least=224, most_pixels=500_000).size == (800, 600)
+    with pytest.raises(PictureError, match=r"at most 0\.5 million pixels"):
+        decode(content, most_pixels=500_000)
 
 
 def test_extreme_shapes() -> None:

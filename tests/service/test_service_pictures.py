@@ -23,7 +23,7 @@ from indexer import build_collection
 from indexer.pictures import read_pictures
 from indexer.reduction import reduce_source
 from kinfold.encoders import Encoder, EncoderSpec, open_encoder
-from kinfold.pictures import crop
+from kinfold.pictures import crop, decode
 
 COLOURS = {"red": (200, 30, 40), "green": (20, 180, 60), "blue": (30, 60, 210)}
 
@@ -160,6 +160,13 @@ def test_a_picture_of_900_million_pixels(client: Client) -> None:
         for name, body in parts
     )
     assert "pixels" in problem(search(client, content), 422, "invalid-picture")["detail"]
+
+
+def test_what_is_decoded_for_strangers_is_less_than_in_a_build(client: Client) -> None:
+    content = as_bytes(Image.new("1", (7_500, 7_000)))
+    assert decode(content).size == (7_500, 7_000)
+    detail = problem(search(client, content), 422, "invalid-picture")["detail"]
+    assert "at most 50 million pixels" in detail
 
 
 def test_crops_that_leave_nothing(client: Client) -> None:
