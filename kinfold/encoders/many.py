@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -73,12 +74,17 @@ def embed_many(
     """
     starts = iter(range(0, len(paths), BATCH))
     count = workers or available_cores()
+    rooms: SimpleQueue[Float32s] = SimpleQueue()
+    for _ in range(count):
+        rooms.put(np.empty((BATCH, *input_shape(encoder.spec)), dtype=np.float32))
     with ThreadPoolExecutor(count, "kinfold-pictures") as pool:
         running: deque[Future[list[Done]]] = deque()
 
         def start_more() -> None:
             for start in islice(starts, _AHEAD * count - len(running)):
-                running.append(pool.submit(_embed, encoder, paths[start : start + BATCH], start))
+                running.append(
+                    pool.submit(_embed, encoder, paths[start : start + BATCH], start, rooms)
+                )
 
         try:
             start_more()
@@ -91,9 +97,19 @@ def embed_many(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _embed(encoder: Encoder, paths: Sequence[Path], first: int) -> list[Done]:
+def _embed(
+    encoder: Encoder, paths: Sequence[Path], first: int, rooms: SimpleQueue[Float32s]
+) -> list[Done]:
     """A few pictures, on the core that this thread has."""
-    batch = np.empty((len(paths), *input_shape(encoder.spec)), dtype=np.float32)
+    # Fresh pages for every batch would cost more than what is written into them.
+    batch = rooms.get()
+    try:
+        return _embed_into(batch, encoder, paths, first)
+    finally:
+        rooms.put(batch)
+
+
+def _embed_into(batch: Float32s, encoder: Encoder, paths: Sequence[Path], first: int) -> list[Done]:
     found: list[Done] = []
     usable = 0
     for number, path in enumerate(paths, first):

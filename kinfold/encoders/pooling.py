@@ -28,8 +28,12 @@ def pool(maps: Float32s, spec: EncoderSpec) -> Float32s:
 def gem(maps: Float32s, p: float) -> Float32s:
     """Generalised mean (Radenović et al. 2018, eq. 3): (1/hw Σ max(x, 1e-6)^p)^(1/p)."""
     positive = np.maximum(maps, np.float32(_SMALLEST))
-    powers = positive * positive * positive if p == 3 else positive**p
-    result: Float32s = powers.mean(axis=(2, 3)) ** np.float32(1 / p)
+    if p == 3:
+        cells = positive.reshape(*maps.shape[:2], -1)
+        mean = np.einsum("ndc,ndc,ndc->nd", cells, cells, cells) / np.float32(cells.shape[2])
+    else:
+        mean = (positive**p).mean(axis=(2, 3))
+    result: Float32s = mean ** np.float32(1 / p)
     return result
 
 

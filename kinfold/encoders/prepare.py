@@ -8,8 +8,8 @@ from PIL import Image
 from kinfold.arrays import Float32s
 from kinfold.encoders.spec import EncoderSpec
 
-PREPARATION = "1"
-"""Goes up when the same picture would give other numbers."""
+PREPARATION = "2"
+"""Goes up when the same picture would give other numbers, here or in what is made of them."""
 
 _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,

@@ -41,7 +41,7 @@ def thumbnail(image: Image.Image, side: int = THUMBNAIL_SIDE) -> bytes:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = image
     if size != image.size:
-        small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
+        small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
     small = Image.merge(small.mode, small.split())  # the pixels, and nothing that came with them
     buffer = BytesIO()
     small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)

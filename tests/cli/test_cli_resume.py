@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -32,19 +33,23 @@ def large(here):
     return here / "data" / "large"
 
 
-def start(*arguments):
+def start(*arguments, stderr=subprocess.PIPE):
     return subprocess.Popen(
         [*KINFOLD, *arguments],
         env=environment(),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 
 
-def wait_for_mark(path, name, process, seconds=120):
+def wait_for_mark(path, name, process):
+    wait_until((path / WORK / "marks" / name).exists, process)
+
+
+def wait_until(fulfilled, process, seconds=120):
     deadline = time.monotonic() + seconds
-    while not (path / WORK / "marks" / name).exists():
+    while not fulfilled():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -128,12 +133,14 @@ def test_lines_of_json(here, large):
 
 
 def test_an_interrupt_is_a_line_of_json_too(here, large):
-    process = start(*BUILD, "--progress", "json")
-    wait_for_mark(large, "knn.json", process)
+    with Path("events").open("w") as file:
+        process = start(*BUILD, "--progress", "json", stderr=file)
+    begun = '"event": "stage", "stage": "neighbors"'
+    wait_until(lambda: begun in Path("events").read_text(), process)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    events = [json.loads(line) for line in err.splitlines()]
+    events = [json.loads(line) for line in Path("events").read_text().splitlines()]
     assert [event["event"] for event in events].count("interrupted") == 1
     assert events[-1]["event"] == "interrupted"
     assert events[-1]["stage"] == "neighbors"
