@@ -9,7 +9,7 @@ demo: $(VENV)/.demo  ## Build, measure and picture a small gallery; needs no ser
 	$(BIN)/kinfold demo
 
 test: $(VENV)/.dev  ## The whole test suite
-	$(BIN)/python -m pytest --numprocesses logical
+	$(BIN)/python -m pytest --numprocesses logical --dist loadgroup
 
 check: $(VENV)/.dev  ## Lint, types, import floors
 	$(BIN)/ruff check .

@@ -21,6 +21,21 @@ settings.register_profile(
 settings.load_profile("kinfold")
 
 
+# What tests share there takes seconds to start: with `--dist loadgroup` one process runs them all.
+_TOGETHER = ("cluster", "client", "page")
+_BY_FILE = ("cli", "service")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests belong into one process."""
+    for item in items:
+        room = item.path.parent.name
+        if room in _TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(room))
+        elif room in _BY_FILE:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data sets, which is not part of this repository."""

@@ -230,7 +230,9 @@ while time.monotonic() < end and len(list_versions(path)) > 1:
 
     def publish():
         while not stop.is_set():
-            kinfold.set_default(several, "default")
+            # What was live when it began may have been left, and collected, before it is taken over.
+            with suppress(kinfold.FormatError):
+                kinfold.set_default(several, "default")
 
     def read():
         while not stop.is_set():
