@@ -29,7 +29,7 @@ MARKS = {
 @pytest.fixture
 def large(here):
     random = np.random.default_rng(0)
-    np.save("large.npy", random.normal(size=(24_000, 96)).astype("f4"))
+    np.save("large.npy", random.normal(size=(16_000, 96)).astype("f4"))
     return here / "data" / "large"
 
 

@@ -230,7 +230,7 @@ while time.monotonic() < end and len(list_versions(path)) > 1:
 
     def publish():
         while not stop.is_set():
-            # What was live when it began may have been left, and collected, before it is taken over.
+            # What was live when it began may be left, and collected, before it is taken over.
             with suppress(kinfold.FormatError):
                 kinfold.set_default(several, "default")
 

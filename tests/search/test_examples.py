@@ -15,19 +15,20 @@ CASES = [([3], []), ([3, 40], []), ([3, 9, 20], [31]), ([1, 2], [3, 4, 50]), ([3
 GALLERIES = ["clusters", "two parts", "hub", "products", "duplicates"]
 
 
-@pytest.fixture(params=GALLERIES)
+@pytest.fixture(scope="module", params=GALLERIES)
 def gallery(request):
     return BY_NAME[request.param]
 
 
-@pytest.fixture
-def index(gallery, tmp_path):
+@pytest.fixture(scope="module")
+def index(gallery, tmp_path_factory):
     n = len(gallery.vectors)
     config = kinfold.BuildConfig(
         metric=gallery.metric, k_d=gallery.k_d, seeds="plain", k_q=4, dtype="float32"
     )
     payload = pa.table({"odd": np.arange(n) % 2 == 1})
-    return kinfold.build(gallery.vectors, tmp_path, config=config, payload=payload)
+    path = tmp_path_factory.mktemp("examples")
+    return kinfold.build(gallery.vectors, path, config=config, payload=payload)
 
 
 def standing_for(index, positive, negative):
