@@ -3,13 +3,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench bench-large bench-http dependability docker-try clean
+.PHONY: demo test test-all check bench bench-large bench-http dependability docker-try clean
 
 demo: $(VENV)/.demo  ## Build, measure and picture a small gallery; needs no server
 	$(BIN)/kinfold demo
 
-test: $(VENV)/.dev  ## The whole test suite
-	$(BIN)/python -m pytest --numprocesses logical --dist loadgroup
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist loadgroup
+
+test: $(VENV)/.dev  ## The tests of everything; ten minutes or so
+	$(PYTEST) -m "not long"
+
+test-all: $(VENV)/.dev  ## With those that show at length what others show shortly
+	$(PYTEST)
 
 check: $(VENV)/.dev  ## Lint, types, import floors
 	$(BIN)/ruff check .

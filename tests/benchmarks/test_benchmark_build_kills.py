@@ -37,7 +37,7 @@ def test_the_stage_of_a_kill(told, stage_of_the_kill):
     assert where(told) == stage_of_the_kill
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_builds_that_were_killed_end_as_if_they_had_not_been(tmp_path):
     tried = Trial(tmp_path, 600, [], seed=1)
     tried.run(1)

@@ -11,7 +11,7 @@ from benchmarks import http, http_gallery
 from benchmarks.http_load import load
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_gallery, "OUTPUT", tmp_path)
     monkeypatch.setattr(http_gallery, "QUERIES", 40)

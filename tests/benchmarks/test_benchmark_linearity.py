@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks import linearity
 
 
+@pytest.mark.long
 def test_a_model_in_a_process_of_its_own(tmp_path):
     path = linearity.write_lists(2000, tmp_path)
     found = linearity.in_process("conaff", path)

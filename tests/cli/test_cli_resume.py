@@ -24,6 +24,7 @@ MARKS = {
     "knn.json": "neighbors",
     "similarity@default.json": "diffusion",
 }
+EARLY = pytest.param("knn.json", marks=pytest.mark.long)
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def reference(here, *options):
     return _REFERENCES[options]
 
 
-@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("mark", [EARLY, "similarity@default.json"])
 def test_kill_9_and_the_same_command_again(here, large, mark):
     process = start(*BUILD)
     wait_for_mark(large, mark, process)
@@ -86,7 +87,11 @@ def test_kill_9_and_the_same_command_again(here, large, mark):
 
 
 @pytest.mark.parametrize(
-    ("mark", "number"), list(zip(MARKS, (signal.SIGINT, signal.SIGTERM), strict=True))
+    ("mark", "number"),
+    [
+        pytest.param("knn.json", signal.SIGTERM, marks=pytest.mark.long),
+        ("similarity@default.json", signal.SIGINT),
+    ],
 )
 def test_a_signal_stops_within_seconds(here, large, number, mark):
     process = start(*BUILD)

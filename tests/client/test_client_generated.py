@@ -18,8 +18,6 @@ import kinfold
 from benchmarks.dependability.processes import REPOSITORY, Service, until
 from service.openapi import COMMITTED
 
-pytestmark = pytest.mark.slow
-
 CONFIG = REPOSITORY / "openapi" / "python-client.yml"
 PACKAGE = "kinfold_generated"
 

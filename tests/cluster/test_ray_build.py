@@ -20,8 +20,6 @@ from kinfold.index.manifest import read_manifest
 from kinfold.index.publish import VERSIONS
 from kinfold.neighbors import cell_join, cells
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:

@@ -22,8 +22,6 @@ from indexer.cluster import connect, environment
 from indexer.cluster.reach import is_open
 from kinfold.errors import InputError, KinfoldError
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def another_service() -> Iterator[str]:

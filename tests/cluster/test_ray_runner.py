@@ -17,7 +17,6 @@ from indexer.cluster import Cluster, connect
 from kinfold.blocks import BlockTask, LocalRunner, cut
 from kinfold.errors import CapacityError, InputError, KinfoldError
 
-pytestmark = pytest.mark.slow
 ROWS, STEP = 4000, 250
 BLOCKS = cut(ROWS, STEP)
 

@@ -46,7 +46,7 @@ def built(path: Path, cache: Path) -> tuple[str, dict[str, str]]:
     return done.stdout.strip(), files
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_compiled_and_a_cached_kernel_give_the_same_bytes(tmp_path: Path) -> None:
     """Once they did not: sums were cut into lanes in one process and not in the other."""
     hits, compiled = built(tmp_path / "first", tmp_path / "cache")

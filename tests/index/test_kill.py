@@ -20,8 +20,6 @@ from .killer import ROWS
 from .support import ROOT, copied, gallery, live
 
 OLD, NEW = ROWS, ROWS + 1
-# Every step is tried by KINFOLD_TEST_EXAMPLES=1000, and at random moments by benchmarks.
-STRIDE = 1 if os.environ.get("KINFOLD_TEST_EXAMPLES") else 3
 SINGLE = {
     "PYTHONPATH": str(ROOT),
     "OMP_NUM_THREADS": "1",
@@ -70,8 +68,9 @@ def check_after_kill(path, old):
     return "old" if version.name == old else "new"
 
 
-def test_killed_at_steps_on_disk(killer):
-    """After calls that make, sync, rename or remove something."""
+@pytest.mark.long
+def test_killed_at_every_step_on_disk(killer):
+    """After every call that makes, syncs, renames or removes something."""
     folder, run = killer
     copied(folder / "warm", folder / "whole")
     status, calls = run("whole", "step", 10**9)
@@ -82,7 +81,7 @@ def test_killed_at_steps_on_disk(killer):
     states = []
     swept = 0
     # Libraries that open files of their own make the number of steps vary by a few.
-    for step in range(0, steps + 30, STRIDE):
+    for step in range(steps + 30):
         path = folder / f"killed-{step}"
         copied(folder / "warm", path)
         status, calls = run(path.name, "step", step)
@@ -92,7 +91,7 @@ def test_killed_at_steps_on_disk(killer):
         assert (status, calls) == (signal.SIGKILL, "-")
         states.append(check_after_kill(path, old))
         remains = list((path / VERSIONS).glob(".building-*"))
-        if step % 6 == 0 or states[-1] == "new":
+        if step % 5 == 0 or states[-1] == "new":
             swept += len(remains)
             kinfold.build(gallery(12), path)
             assert not list((path / VERSIONS).glob(".building-*"))

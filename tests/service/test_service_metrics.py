@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from service_client import RAW, Client, problem, running, until
 
@@ -158,7 +157,6 @@ def test_the_dashboard_can_be_imported() -> None:
             assert target["datasource"]["uid"] == "${source}"
 
 
-@pytest.mark.slow
 def test_counting_costs_little() -> None:
     """Far below a search; the page says how much it is on a quiet machine."""
     stages = Stages([(stage, 0.0, 0.001) for stage in STAGES], passed_with=3)

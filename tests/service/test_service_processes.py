@@ -15,10 +15,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 from service_client import REPOSITORY, settled, until
-
-pytestmark = pytest.mark.slow
 
 
 @contextmanager

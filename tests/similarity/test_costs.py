@@ -42,7 +42,7 @@ def peak(model, lists, vectors):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("k_m", [40, WIDEST])
+@pytest.mark.parametrize("k_m", [pytest.param(40, marks=pytest.mark.long), WIDEST])
 @pytest.mark.parametrize("name", STATED)
 def test_memory(gallery, name, k_m):
     model = resolve(SimilaritySpec(name=name))

@@ -167,7 +167,6 @@ def test_progress_is_told(tmp_path):
     assert [event.done for event in tuning] == list(range(1, tuning[0].total + 1))
 
 
-@pytest.mark.slow
 def test_digits_do_not_lose(tmp_path):
     gallery = digits()
     chosen = built(tmp_path, gallery.vectors, similarity=["mean"]).config

@@ -11,9 +11,11 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from worker_support import (
     SMALL,
     clusters,
+    settings_for,
     until,
     until_phase,
     until_status,
@@ -28,6 +30,12 @@ from workers.queue import JobQueue, open_queue
 from workers.run import JobRunner
 from workers.settings import WorkerSettings
 from workers.uploads import UploadWriter
+
+
+@pytest.fixture(params=[pytest.param("files", marks=pytest.mark.long), "redis"])
+def settings(request: pytest.FixtureRequest, folder: Path) -> WorkerSettings:
+    url = request.getfixturevalue("redis").url if request.param == "redis" else None
+    return settings_for(folder, redis_url=url)
 
 
 def children(process_id: int) -> list[psutil.Process]:
