@@ -55,7 +55,7 @@ def search(index: kinfold.Index, vectors: np.ndarray) -> None:
         index.search(vectors[:3], k=5, seeds=seeds)
     index.search_by_id(index.search(vectors[:1], k=2).ids[0], k=5)
     for fusion in ("rrf", "score"):
-        index.search(vectors[:3], k=200, model=[*index.models[:1], "knn"], fusion=fusion)
+        index.search(vectors[:3], k=100, model=[*index.models[:1], "knn"], fusion=fusion)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,8 @@ def test_redis_killed_under_load_fails_no_search(at: Place) -> None:
         assert client.readiness().is_ready
 
 
-@pytest.mark.parametrize("queue", [pytest.param("files", marks=pytest.mark.long), "redis"])
+@pytest.mark.long
+@pytest.mark.parametrize("queue", ["files", "redis"])
 def test_kills_lose_nothing_that_was_acknowledged(queue: str) -> None:
     verdict = trial(queue, kills=1, rows=600, pause=1.0)
     assert not verdict.broken, verdict.rows

@@ -76,6 +76,7 @@ def test_what_the_large_build_runs_is_compiled_before():
     assert set(engines[1:]) != {"exact"}
 
 
+@pytest.mark.long
 def test_one_size_in_a_process_of_its_own(tmp_path):
     found = scaling.one(4000, 16, {"k_d": 10})
     assert found["rows"] == 4000

@@ -78,6 +78,7 @@ def test_an_interrupt_during_a_build_leaves_the_old_version(here):
         lambda: (work / "marks" / "knn.json").exists(),
         process,
     )
+    time.sleep(0.3)  # until the next stage has begun, which takes much longer
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -196,6 +196,7 @@ def test_what_a_build_had_written_at_the_last_step_is_given_back(last_step):
     last_step.check()
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_in_the_middle_of_several_blocks(disk, monkeypatch):
     path = disk / "collection"
     small_blocks(monkeypatch)
