@@ -10,7 +10,7 @@ demo: $(VENV)/.demo  ## Build, measure and picture a small gallery; needs no ser
 
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist loadgroup
 
-test: $(VENV)/.dev  ## The tests of everything; ten minutes or so
+test: $(VENV)/.dev  ## The tests of everything; a quarter of an hour on two cores
 	$(PYTEST) -m "not long"
 
 test-all: $(VENV)/.dev  ## With those that show at length what others show shortly

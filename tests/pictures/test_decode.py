@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kinfold.pictures import PictureError, crop, decode, open_picture, thumbnail
+from kinfold.pictures.decode import decode_sized
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (12, 20, 3)).astype(np.uint8)
@@ -134,6 +135,18 @@ def test_a_large_jpeg_is_decoded_small_where_that_will_do() -> None:
     assert decode(content, least=224, most_pixels=500_000).size == (800, 600)
     with pytest.raises(PictureError, match=r"at most 0\.5 million pixels"):
         decode(content, most_pixels=500_000)
+
+
+@pytest.mark.parametrize("colours", [1, 2, 200, 256])
+def test_a_palette_of_greys_is_grey(colours: int) -> None:
+    random = np.random.default_rng(colours)
+    image = Image.fromarray(random.integers(0, colours, (9, 7), dtype=np.uint8)).convert("P")
+    image.putpalette(np.repeat(random.integers(0, 256, colours, dtype=np.uint8), 3).tobytes())
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    found, _ = decode_sized(buffer.getvalue())
+    assert found.mode == "L"
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(image.convert("L")))
 
 
 def test_extreme_shapes() -> None:

@@ -47,8 +47,14 @@ def large(folder: Path) -> str:
 
 
 @pytest.fixture(params=["files", "redis"])
-def settings(request: pytest.FixtureRequest, folder: Path) -> WorkerSettings:
-    url = request.getfixturevalue("redis").url if request.param == "redis" else None
+def kind(request: pytest.FixtureRequest) -> str:
+    """Where jobs are kept."""
+    return str(request.param)
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, kind: str, folder: Path) -> WorkerSettings:
+    url = request.getfixturevalue("redis").url if kind == "redis" else None
     return settings_for(folder, redis_url=url)
 
 

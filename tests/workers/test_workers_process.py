@@ -15,7 +15,6 @@ import pytest
 from worker_support import (
     SMALL,
     clusters,
-    settings_for,
     until,
     until_phase,
     until_status,
@@ -33,9 +32,9 @@ from workers.uploads import UploadWriter
 
 
 @pytest.fixture(params=[pytest.param("files", marks=pytest.mark.long), "redis"])
-def settings(request: pytest.FixtureRequest, folder: Path) -> WorkerSettings:
-    url = request.getfixturevalue("redis").url if request.param == "redis" else None
-    return settings_for(folder, redis_url=url)
+def kind(request: pytest.FixtureRequest) -> str:
+    """As everywhere here, but files take their turn in the long tests."""
+    return str(request.param)
 
 
 def children(process_id: int) -> list[psutil.Process]:
