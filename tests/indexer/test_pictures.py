@@ -379,8 +379,5 @@ def test_labels() -> None:
         labels_from(paths, r"(\d+)")
 
 
-# Reduction
-
-
 def test_the_default_encoder_is_found_by_its_name(tmp_path: Path) -> None:
     assert load_encoder("efficientnet-lite0", cache=tmp_path).spec == SPEC
